@@ -1,0 +1,76 @@
+# Two commands matter: `make quickstart` trains a model, `make test` proves everything.
+# On a machine without a GPU elsewhere, save gigabytes with
+#   export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+# threads that wait should sleep: on a busy machine spinning ones starve those that work
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: quickstart test check fix docs golden size wheel results system-deps clean
+.DEFAULT_GOAL := help
+
+help:  ## print the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+quickstart: $(VENV)/.core  ## train OWPO on the embedded task, offline, in about five minutes
+	$(BIN)/jumar train quickstart --out runs/quickstart-$$(date +%Y%m%d-%H%M%S)
+
+test: check  ## every check and every test of the core
+	@# the base is built once and alone, instead of by two tests at a time
+	$(BIN)/python -c 'from jumar.engines.local.tiny import tiny_model; tiny_model()'
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow -n 2
+	$(MAKE) --no-print-directory wheel
+
+check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/docs.py --check
+	$(BIN)/python scripts/results.py --check
+	$(BIN)/pytest -q -m "not slow" -n 2
+
+fix: $(VENV)/.dev  ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev  ## write the algorithm pages from the cards
+	$(BIN)/python scripts/docs.py
+
+golden: $(VENV)/.dev  ## write the golden losses anew; moving one needs a changelog entry under Numerics
+	cd tests && ../$(BIN)/python -m golden
+
+size:  ## lines per file, largest first; a report, not a gate
+	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | head -30
+
+wheel: $(VENV)/.dev  ## build the wheel and use it in an environment of its own
+	scripts/try-wheel.sh $(BIN)/python
+
+results: $(VENV)/.core  ## five seeds of the quickstart and its control; an hour
+	$(BIN)/python scripts/results.py
+
+system-deps:  ## Debian packages that the tests need: none so far
+	@echo "no system packages are needed"
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "jumar needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=python3.11."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.venv pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) --editable '.[math,hub]' --group dev --group peers
+	$(PIP) --no-deps --ignore-requires-python verl==0.9.1
+	@touch $@

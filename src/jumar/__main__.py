@@ -1,0 +1,5 @@
+"""`python -m jumar` is `jumar`."""
+
+from jumar.cli import main
+
+main()

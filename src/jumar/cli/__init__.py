@@ -1,0 +1,181 @@
+"""The command line. What a command needs is imported inside it, so that help answers at once."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jumar import __version__
+from jumar.cli.output import NoMarkup, print_json, reported
+
+app = typer.Typer(
+    name="jumar",
+    help="Post-train language models with reinforcement learning from verifiable rewards.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+TASK = "gym:NAME, gsm8k, math, file:PATH.jsonl or module:function."
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def main() -> None:
+    """What `jumar` and `python -m jumar` run."""
+    app()
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \\b: not refilled
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        NoMarkup().print(f"jumar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command(
+    epilog=_examples(
+        "jumar train quickstart",
+        "jumar train quickstart --algorithm grpo --seed 1 --set rollout.prompts=32",
+        "jumar train gsm8k --model ./my-model --set program.steps=500 --out runs/mine",
+        "jumar train runs/mine/config.yaml --out runs/mine --resume",
+    )
+)
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A name of `jumar list recipes`, or a YAML file."),
+    ],
+    model: Annotated[
+        str | None, typer.Option(metavar="M", help="tiny, a directory or a hub name.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="T", help=TASK)] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(metavar="A", help="A name of `jumar list algorithms`.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(metavar="E", help="local.")] = None,
+    settings: Settings = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="S", help="Another seed, another run.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run directory; runs/RECIPE-ALGORITHM-seedN by default."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+) -> None:
+    """Train a model by a recipe."""
+    from jumar.cli.training import train_recipe
+
+    flags = {"model": model, "task": task, "algorithm": algorithm, "engine": engine, "seed": seed}
+    with reported():
+        train_recipe(recipe, settings or [], flags, out, resume=resume)
+
+
+@app.command(
+    name="eval",
+    epilog=_examples(
+        "jumar eval tiny --task gym:chain_sum",
+        "jumar eval runs/mine --task gsm8k -k 4 --json",
+        "jumar eval ./my-model --task math --set rollout.max_response_tokens=4096",
+    ),
+)
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="tiny, a directory, a run or a hub name.")
+    ],
+    task: Annotated[str, typer.Option(metavar="T", help=TASK)],
+    samples: Annotated[
+        int, typer.Option("-k", min=1, metavar="K", help="Responses per prompt.")
+    ] = 16,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model, each number with its interval.
+
+    pass@1, pass@k, avg@k and maj@k on the task's test split, with 95 % intervals.
+    """
+    from jumar.cli.evaluating import evaluate_and_print
+
+    with reported():
+        evaluate_and_print(model, task, samples, settings or [], as_json=as_json)
+
+
+@app.command(
+    name="list",
+    epilog=_examples(
+        "jumar list algorithms",
+        "jumar list tasks --json",
+    ),
+)
+def list_(
+    what: Annotated[str, typer.Argument(metavar="algorithms|tasks|recipes")],
+    as_json: AsJson = False,
+) -> None:
+    """List what there is, one line each."""
+    from jumar.cli.listing import listing
+
+    with reported():
+        rows: list[dict[str, Any]] = listing(what)
+        if as_json:
+            print_json(rows)
+        else:
+            NoMarkup().columns([(row["name"], row["description"]) for row in rows])
+
+
+@app.command(
+    epilog=_examples(
+        "jumar show owpo",
+    )
+)
+def show(
+    algorithm: Annotated[
+        str, typer.Argument(metavar="ALGORITHM", help="A name of `jumar list algorithms`.")
+    ],
+) -> None:
+    """Show an algorithm's formula, paper and record."""
+    from jumar.cli.showing import shown
+
+    with reported():
+        NoMarkup().print(shown(algorithm))
+
+
+@app.command(
+    epilog=_examples(
+        "jumar check --task gym:chain_sum",
+        'jumar check --task "gsm8k?test=test.jsonl&train=train.jsonl" --limit 200',
+    )
+)
+def check(
+    task: Annotated[str, typer.Option(metavar="T", help=TASK)],
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="train, validation or test.")
+    ] = "test",
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many examples.")
+    ] = None,
+) -> None:
+    """Try a task's verifier before time is spent.
+
+    It has to accept every gold answer, and to refuse empty ones and those of other questions.
+    """
+    from jumar.cli.checking import check_and_print
+
+    with reported():
+        check_and_print(task, split, limit)

@@ -1,0 +1,50 @@
+"""`jumar list`: rows with a name and a description, more in JSON. Nothing here imports torch."""
+
+from typing import Any
+
+from jumar.errors import ConfigurationError, nearest
+
+
+def listing(what: str) -> list[dict[str, Any]]:
+    """JSON-able rows about all algorithms, tasks or recipes."""
+    kinds = {"algorithms": _algorithms, "tasks": _tasks, "recipes": _recipes}
+    if what not in kinds:
+        raise ConfigurationError(
+            f"`jumar list` got {what!r}, but needs one of {', '.join(kinds)}, to be of use. "
+            f"{nearest(what, kinds)}"
+        )
+    return kinds[what]()
+
+
+def _algorithms() -> list[dict[str, Any]]:
+    from jumar import algorithms
+
+    rows = []
+    for card in map(algorithms.card, algorithms.names()):
+        also = f" (also called {', '.join(card.aliases)})" if card.aliases else ""
+        rows.append(
+            {
+                "name": card.name,
+                "description": card.idea + also,
+                "title": card.title,
+                "also_called": card.aliases,
+                "paper": card.labels["Paper"],
+                "settings": dict(card.settings),
+            }
+        )
+    return rows
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from jumar import tasks
+
+    return [{"name": name, "description": line} for name, line in tasks.catalogue()]
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from jumar import recipes
+
+    return [
+        {"name": name, "description": recipes.description(name), "file": str(recipes.path(name))}
+        for name in recipes.names()
+    ]

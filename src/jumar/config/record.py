@@ -1,0 +1,149 @@
+"""The record of a run: what a recipe may say, and which values fit together."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from jumar.config.choices import AlgorithmConfig, ProgramConfig
+from jumar.engines.settings import (
+    CheckpointSettings,
+    EngineSettings,
+    EvaluationSettings,
+    ModelSettings,
+    OptimiserSettings,
+    RolloutSettings,
+    ScoringSettings,
+    Settings,
+)
+from jumar.errors import ConfigurationError
+from jumar.tasks.task import Task
+from jumar.verifiers.score import VerifierSpec
+
+
+class RewardFunction(Settings):
+    """A reward of your own beside the task's verifier: `module:function` or `file.py:function`."""
+
+    function: str = Field(pattern=r"^.+:\w+$")
+    weight: float = 1.0
+    name: str | None = None  # the function's own
+
+    @property
+    def label(self) -> str:
+        """Under which it is logged."""
+        return self.name or self.function.rpartition(":")[2]
+
+
+class RunConfig(Settings):
+    """Everything that a run is, but for its directory."""
+
+    model: str = Field(default="tiny", min_length=1)  # tiny, a directory or a hub name
+    task: str = Field(min_length=1)  # gym:NAME, gsm8k, math, file:PATH.jsonl, module:function
+    algorithm: AlgorithmConfig
+    program: ProgramConfig = ProgramConfig.model_validate("plain")
+    engine: Literal["local"] = "local"
+    reference: str | None = "initial"  # or a model directory, a checkpoint, a run directory
+    teacher: str | None = None
+    rewards: tuple[RewardFunction, ...] = ()
+    loading: ModelSettings = ModelSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def engine_settings(self) -> EngineSettings:
+        """The groups that the engine reads."""
+        return EngineSettings(**{name: getattr(self, name) for name in EngineSettings.model_fields})
+
+    def verifier(self, task: Task) -> VerifierSpec:
+        """The task's own verifier, and the recipe's rewards beside it where there are any."""
+        functions = [
+            {
+                "name": reward.label,
+                "weight": reward.weight,
+                "verifier": {"kind": "function", "options": {"target": reward.function}},
+            }
+            for reward in self.rewards
+        ]
+        own = {"name": "task", "weight": 1.0, "verifier": task.verifier.to_dict()}
+        parts = functions if task.verifier.kind == "none" else [own, *functions]
+        return VerifierSpec("weighted", {"parts": parts}) if functions else task.verifier
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for check in (_decay, _stored_rows, _rewards, _minibatches, _best_swap):
+            check(self)
+        return self
+
+
+def _decay(config: RunConfig) -> None:
+    optimiser, total = config.optimiser, config.program.total_steps
+    if optimiser.decay == "constant":
+        if optimiser.decay_steps is not None:
+            raise ConfigurationError(
+                f"`optimiser.decay_steps` is {optimiser.decay_steps}, but `optimiser.decay` is "
+                "constant, so nothing would decay. Set optimiser.decay to linear or cosine, or "
+                "leave decay_steps out."
+            )
+    elif optimiser.decay_steps is None:
+        raise ConfigurationError(
+            f"`optimiser.decay` is {optimiser.decay}, but `optimiser.decay_steps` is not set, and "
+            f"a decay needs its length. Set optimiser.decay_steps={total} to decay over this run."
+        )
+    elif optimiser.decay_steps < total:
+        raise ConfigurationError(
+            f"`optimiser.decay_steps` is {optimiser.decay_steps}, but `{config.program.name}` "
+            f"trains for {total} steps, and after the decay the learning rate is 0. Set "
+            f"optimiser.decay_steps={total}, or train for fewer steps."
+        )
+
+
+def _stored_rows(config: RunConfig) -> None:
+    rollout = config.rollout
+    if rollout.source == "dataset" and rollout.control == "shuffled_rewards":
+        raise ConfigurationError(
+            "`rollout.control` is shuffled_rewards, but `rollout.source` is dataset: the control "
+            "exchanges rewards between sampled responses, and stored rows are learned as they are. "
+            "Set rollout.control=none or rollout.source=policy."
+        )
+    if rollout.source == "dataset" and config.rewards:
+        raise ConfigurationError(
+            "`rewards` names functions, but `rollout.source` is dataset: stored rows bring their "
+            "rewards, so the functions would never be called. Leave rewards out or set "
+            "rollout.source=policy."
+        )
+
+
+def _rewards(config: RunConfig) -> None:
+    labels = [reward.label for reward in config.rewards]
+    if labels and not config.scoring.partial_credit:
+        raise ConfigurationError(
+            "`rewards` names functions, but `scoring.partial_credit` is false, so only right and "
+            "wrong would count and the functions would change nothing. Leave one of the two out."
+        )
+    twice = next((x for x in ["task", *labels] if ["task", *labels].count(x) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(
+            f"Two of `rewards` are called {twice} (task is the task's own verifier), and each "
+            "needs a name of its own, to be logged apart. Give one of them another `name`."
+        )
+
+
+def _minibatches(config: RunConfig) -> None:
+    if config.optimiser.minibatches > config.rollout.prompts:
+        raise ConfigurationError(
+            f"`optimiser.minibatches` is {config.optimiser.minibatches}, but `rollout.prompts` is "
+            f"{config.rollout.prompts}, and the responses to a prompt stay together, so some would "
+            "be empty. Set optimiser.minibatches to at most rollout.prompts."
+        )
+
+
+def _best_swap(config: RunConfig) -> None:
+    settings, every = config.program.settings, config.evaluation.every
+    if settings.get("swap") == "best" and not 1 <= every <= settings["steps"]:
+        raise ConfigurationError(
+            f"`program.swap` is best, but `evaluation.every` is {every}, so a stage of "
+            f"{settings['steps']} steps is never evaluated and has no best checkpoint. Set "
+            f"evaluation.every between 1 and {settings['steps']}, or program.swap=current."
+        )

@@ -1,0 +1,1 @@
+"""Where an algorithm runs. Importing this package loads nothing."""

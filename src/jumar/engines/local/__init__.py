@@ -1,0 +1,1 @@
+"""The local engine: sampling, scoring and training on this machine."""

@@ -1,0 +1,51 @@
+"""A program's verbs, written down: what is finished is not done again.
+
+A program is plain Python that decides only from the results of verbs, so running it again repeats
+the same calls in the same order. Call number i finds its record in `stages/<i>-<verb>/`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jumar.engines.local.checkpoint import write_json
+from jumar.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call of a verb: its own directory, and its result once it is finished."""
+
+    directory: Path
+    inputs: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Store the result; from here on the call is never repeated."""
+        write_json(self.directory / "stage.json", {"inputs": self.inputs, "result": result})
+
+
+class Journal:
+    """The calls of one run of one program, in order."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self._calls = directory, 0
+
+    def open(self, verb: str, inputs: Mapping[str, Any]) -> Entry:
+        """The record of the next call; it must be the call that was made here before."""
+        directory = self.directory / f"{self._calls:02d}-{verb}"
+        self._calls += 1
+        record = directory / "stage.json"
+        if not record.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            return Entry(directory, inputs, None)
+        stored = json.loads(record.read_text())
+        if stored["inputs"] != dict(inputs):
+            raise ConfigurationError(
+                f"The program calls `{verb}` with {dict(inputs)}, but {record} was made with "
+                f"{stored['inputs']}. A resumed program must repeat its calls. Start a new run "
+                "directory, or restore the program and its settings."
+            )
+        return Entry(directory, inputs, stored["result"])

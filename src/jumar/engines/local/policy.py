@@ -1,0 +1,84 @@
+"""A model that answers: weights, tokenizer and prompt format in one object."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jumar.engines.contract import Responses
+from jumar.engines.local.models import save_model
+from jumar.engines.local.sampler import Sampled, Sampling, sample
+from jumar.engines.local.tokens import Prompts
+from jumar.engines.settings import ModelSettings
+from jumar.tasks.task import Example, PromptTemplate
+
+
+class LocalPolicy:
+    """Responds to examples of a task with one model on this machine."""
+
+    def __init__(
+        self, model: torch.nn.Module, tokenizer: Any, template: PromptTemplate,
+        settings: ModelSettings, *, max_prompt_tokens: int, max_response_tokens: int, rows: int,
+    ) -> None:  # fmt: skip
+        self.model, self.tokenizer = model, tokenizer
+        self.max_response_tokens, self.rows = max_response_tokens, rows
+        self.prompts = Prompts(
+            tokenizer,
+            template,
+            generation_config=getattr(model, "generation_config", None),
+            system_prompt=settings.system_prompt,
+            chat_template=settings.chat_template,
+            max_tokens=max_prompt_tokens,
+        )
+
+    def sample(
+        self,
+        examples: Sequence[Example],
+        *,
+        samples: int,
+        sampling: Sampling,
+        seed: int,
+        step: int = 0,
+    ) -> Sampled:
+        """`samples` responses in a row for each example, as token ids with their log-probs."""
+        return sample(
+            self.model,
+            [self.prompts.encode(example) for example in examples],
+            [example.prompt_id for example in examples],
+            group=samples,
+            sampling=sampling,
+            max_tokens=self.max_response_tokens,
+            eos_ids=self.prompts.eos_ids,
+            pad_id=self.prompts.pad_id,
+            seed=seed,
+            step=step,
+            rows=self.rows,
+        )
+
+    def texts(self, sampled: Sampled) -> list[str]:
+        """The responses as the verifier reads them: without special tokens."""
+        rows = zip(sampled.token_ids, sampled.mask, strict=True)
+        return [self.prompts.decode(ids[mask].tolist()) for ids, mask in rows]
+
+    def respond(
+        self,
+        examples: Sequence[Example],
+        *,
+        samples: int,
+        temperature: float,
+        top_p: float,
+        seed: int,
+    ) -> Responses:
+        """Responses for an evaluation; temperature 0 is greedy."""
+        sampling = Sampling(temperature=temperature, top_p=top_p)
+        sampled = self.sample(examples, samples=samples, sampling=sampling, seed=seed)
+        return Responses(
+            texts=self.texts(sampled),
+            tokens=sampled.mask.sum(dim=1).tolist(),
+            truncated=sampled.truncated.tolist(),
+        )
+
+    def save(self, directory: Path) -> None:
+        """A plain Hugging Face directory."""
+        save_model(self.model, self.tokenizer, directory)

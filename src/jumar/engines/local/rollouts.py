@@ -1,0 +1,225 @@
+"""From prompts to a rollout: sample, score, keep, refill."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jumar.algorithm import Algorithm
+from jumar.engines.local.curriculum import PromptOrder
+from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.sampler import Sampled, Sampling
+from jumar.engines.settings import EngineSettings
+from jumar.tasks.task import Example
+from jumar.types import RolloutBatch
+from jumar.verifiers.pool import ScoringPool
+from jumar.verifiers.score import STATUSES, Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """The tensors of a rollout, and row by row what they came from."""
+
+    batch: RolloutBatch
+    examples: Sequence[Example]
+    prompts: Sequence[Sequence[int]]
+    texts: Sequence[str]
+    scores: Sequence[Score]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, rows: Tensor) -> Self:
+        """Some rows, in the order of an index."""
+        index = rows.tolist()
+        return type(self)(
+            batch=self.batch.select(rows),
+            examples=[self.examples[i] for i in index],
+            prompts=[self.prompts[i] for i in index],
+            texts=[self.texts[i] for i in index],
+            scores=[self.scores[i] for i in index],
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Rows of several; their groups stay apart."""
+        batches, first = [], 0
+        for part in parts:
+            ids = torch.unique(part.batch.group_ids, return_inverse=True)[1] + first
+            batches.append(part.batch.with_columns(group_ids=ids))
+            first = int(ids.max()) + 1
+        return cls(
+            batch=RolloutBatch.concat(batches),
+            examples=[e for part in parts for e in part.examples],
+            prompts=[p for part in parts for p in part.prompts],
+            texts=[t for part in parts for t in part.texts],
+            scores=[s for part in parts for s in part.scores],
+        )
+
+    def digest(self) -> str:
+        """A hash of what was sampled and what it earned."""
+        rows = self.batch.token_ids, self.batch.mask, self.batch.rewards
+        content = b"".join(column.cpu().contiguous().numpy().tobytes() for column in rows)
+        return hashlib.sha256(content).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """Fills one step's rollout."""
+
+    policy: LocalPolicy
+    pool: ScoringPool
+    algorithm: Algorithm
+    settings: EngineSettings
+
+    def collect(
+        self, order: PromptOrder, *, step: int, stage_step: int
+    ) -> tuple[Rollout | None, dict[str, float]]:
+        """(what is kept, numbers about everything sampled); None where `keep` dropped it all.
+
+        Groups that `keep` drops are replaced by groups of other prompts, in up to `max_refills`
+        further rounds; what is missing after that stays missing, and is counted.
+        """
+        wanted, groups = self.settings.rollout.prompts, 0
+        kept: list[Rollout] = []
+        seen: list[Rollout] = []
+        used: set[int] = set()
+        times: defaultdict[str, float] = defaultdict(float)
+        while len(seen) <= self.settings.rollout.max_refills:
+            rate = max(groups / len(used), 0.125) if used else 1.0
+            count = min(wanted, int(np.ceil((wanted - groups) / rate)))
+            examples = order.next(count, without=used)
+            if not examples:
+                break
+            used.update(example.prompt_id for example in examples)
+            rollout = self._rollout(examples, step, stage_step, times)
+            seen.append(rollout)
+            keep = self.algorithm.keep(rollout.batch).nonzero()[:, 0]
+            if len(keep):
+                kept.append(_first_groups(rollout.select(keep), wanted - groups))
+                groups += len(torch.unique(kept[-1].batch.group_ids))
+            if groups == wanted:
+                break
+        numbers = _numbers(seen) | {f"time/{name}": seconds for name, seconds in times.items()}
+        numbers |= {"groups": float(groups), "refills": float(len(seen) - 1)}
+        return (Rollout.concat(kept) if kept else None), numbers
+
+    def _rollout(
+        self,
+        examples: Sequence[Example],
+        step: int,
+        stage_step: int,
+        times: defaultdict[str, float],
+    ) -> Rollout:
+        start = perf_counter()
+        settings = self.settings.rollout
+        if settings.source == "dataset":
+            rows, sampled, given = self.policy.prompts.stored(
+                examples,
+                max_tokens=settings.max_response_tokens,
+                device=next(self.policy.model.parameters()).device,
+            )
+        else:
+            rows = [example for example in examples for _ in range(settings.responses)]
+            sampling = Sampling(
+                temperature=settings.temperature, top_p=settings.top_p, top_k=settings.top_k
+            )
+            sampled = self.policy.sample(
+                examples, samples=settings.responses, sampling=sampling,
+                seed=self.settings.seed, step=step,
+            )  # fmt: skip
+            given = None
+        texts = self.policy.texts(sampled)
+        times["sample"] += perf_counter() - start
+        start = perf_counter()
+        scores = self.pool.score(texts, rows) if given is None else given
+        times["score"] += perf_counter() - start
+        if settings.control == "shuffled_rewards":
+            mixed = np.random.default_rng((self.settings.seed, step)).permutation(len(scores))
+            scores = [scores[i] for i in mixed]
+        encoded = {e.prompt_id: self.policy.prompts.encode(e) for e in examples}
+        return Rollout(
+            batch=self._batch(rows, sampled, scores, step, stage_step),
+            examples=rows,
+            prompts=[encoded[example.prompt_id] for example in rows],
+            texts=texts,
+            scores=scores,
+        )
+
+    def _batch(
+        self,
+        rows: Sequence[Example],
+        sampled: Sampled,
+        scores: Sequence[Score],
+        step: int,
+        stage_step: int,
+    ) -> RolloutBatch:
+        device = sampled.mask.device
+        prompt_ids = torch.tensor([example.prompt_id for example in rows], device=device)
+        correct = torch.tensor([score.correct for score in scores], device=device)
+        values = torch.tensor([score.score for score in scores], device=device)
+        stored = self.settings.rollout.source == "dataset"  # nobody recorded its log-probs
+        group_ids = torch.unique(prompt_ids, return_inverse=True)[1]
+        if stored:  # a row or pair is a group of its own, whoever shares its prompt
+            places: dict[int, int] = {}
+            numbers = [places.setdefault(id(row), len(places)) for row in rows]
+            group_ids = torch.tensor(numbers, device=device)
+        partial = self.settings.scoring.partial_credit or stored
+        return RolloutBatch.build(
+            step=step - 1,  # of those before this one, as stage_step: a schedule starts at 0
+            stage_step=stage_step,
+            seed=self.settings.seed,
+            token_ids=sampled.token_ids,
+            mask=sampled.mask,
+            truncated=sampled.truncated,
+            scores=values,
+            correct=correct,
+            rewards=values if partial else correct.float(),
+            group_ids=group_ids,
+            prompt_ids=prompt_ids,
+            sample_ids=sampled.sample_ids.to(device),
+            **({} if stored else {"rollout_logprobs": sampled.logprobs}),
+        )
+
+
+def _first_groups(rollout: Rollout, count: int) -> Rollout:
+    """The groups that stand first, at most `count`."""
+    firsts = dict.fromkeys(rollout.batch.group_ids.tolist())
+    wanted = torch.tensor(list(firsts)[:count], device=rollout.batch.mask.device)
+    return rollout.select(torch.isin(rollout.batch.group_ids, wanted).nonzero()[:, 0])
+
+
+def _numbers(seen: Sequence[Rollout]) -> dict[str, float]:
+    """What was sampled, before `keep`: means over responses, fractions of them, and totals."""
+    every = Rollout.concat(seen)
+    batch = every.batch
+    lengths = batch.mask.sum(dim=1)
+    statuses = Counter(score.status for score in every.scores)
+    parts = {name for score in every.scores for name in score.rewards}
+    return {
+        "reward": float(batch.rewards.mean()),
+        "score": float(batch.scores.mean()),
+        "pass@1": float(batch.correct.float().mean()),
+        **_sampled_entropy(batch),
+        "response_tokens": float(lengths.float().mean()),
+        "truncated": float(batch.truncated.float().mean()),
+        "sampled_tokens": float(lengths.sum()),
+        **{f"status/{s}": statuses[s] / len(every) for s in STATUSES},
+        **{
+            f"reward/{name}": float(np.mean([s.rewards.get(name, 0.0) for s in every.scores]))
+            for name in sorted(parts)
+        },
+    }
+
+
+def _sampled_entropy(batch: RolloutBatch) -> dict[str, float]:
+    """The mean of -log mu over sampled tokens: an unbiased estimate that costs nothing."""
+    if "rollout_logprobs" not in batch:
+        return {}
+    return {"entropy": float(-batch.rollout_logprobs.sum() / batch.mask.sum().clamp(min=1))}

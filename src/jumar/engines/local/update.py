@@ -1,0 +1,228 @@
+"""From a rollout to new weights: columns, signals, optimiser steps of micro-batches.
+
+The split into micro-batches never changes a result: a micro-batch's loss is its share of the loss
+of the whole optimiser step, and gradients add up.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
+from jumar.engines.local.forward import (
+    micro_batches,
+    placed,
+    response_hidden,
+    response_logprobs,
+    response_values,
+    row_lengths,
+)
+from jumar.engines.local.models import lm_head
+from jumar.engines.local.rollouts import Rollout
+from jumar.engines.local.sampler import Sampling
+from jumar.engines.settings import EngineSettings
+from jumar.errors import EngineError
+from jumar.ops.divergence import Divergence, kl_estimate
+from jumar.ops.logprobs import divergence, token_logprobs
+from jumar.types import LossScale, Metrics, RolloutBatch, State, TokenBatch, sum_metrics
+
+
+@dataclass(slots=True, kw_only=True)
+class Models:
+    """The policy and what it is compared with; None where the algorithm reads none."""
+
+    policy: nn.Module
+    reference: nn.Module | None = None
+    teacher: nn.Module | None = None
+    critic: nn.Module | None = None
+
+    def target(self, request: Divergence) -> nn.Module | None:
+        """The model that a divergence is measured against."""
+        return {"reference": self.reference, "teacher": self.teacher}.get(request.target or "")
+
+
+@dataclass(slots=True, kw_only=True)
+class Updater:
+    """Trains the policy, and the critic where there is one, on one rollout at a time."""
+
+    algorithm: Algorithm
+    models: Models
+    settings: EngineSettings
+    optimisers: Sequence[torch.optim.Optimizer]
+    directory: Path
+
+    @property
+    def sampling(self) -> Sampling:
+        """The distribution whose log-probs everything is about."""
+        rollout = self.settings.rollout
+        return Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+
+    def update(self, rollout: Rollout, state: State) -> tuple[State, dict[str, float]]:
+        """One rollout: its signals, then epochs x minibatches optimiser steps."""
+        batch = self._with_columns(rollout)
+        signals, state = compute_signals(self.algorithm, batch, state)
+        batch = batch.with_columns(**signals.columns, advantages=signals.advantages)
+        metrics, norms = [signals.metrics], []
+        for step, rows in enumerate(self._minibatches(batch)):
+            parts, norm = self._optimiser_step(rollout, batch, rows, step)
+            metrics += parts
+            norms.append(norm)
+        numbers = {
+            name: float(total / count.clamp(min=1))
+            for name, (total, count) in sum_metrics(metrics).items()
+        }
+        if "ref_logprobs" in batch and "rollout_logprobs" in batch:
+            tokens = batch.mask.sum().clamp(min=1)
+            kl = kl_estimate(batch.rollout_logprobs, batch.ref_logprobs, kind="k3")
+            numbers.setdefault("kl", float((kl * batch.mask).sum() / tokens))
+        return state, numbers | {"grad_norm": float(np.mean(norms))}
+
+    def _with_columns(self, rollout: Rollout) -> RolloutBatch:
+        """Scores by frozen models, once per rollout."""
+        models, limit = self.models, self.settings.optimiser.micro_batch_tokens
+        rows = rollout.prompts, rollout.batch.token_ids, rollout.batch.mask
+        wanted: dict[str, nn.Module | None] = {
+            "ref_logprobs": models.reference,
+            "teacher_logprobs": models.teacher,
+            "old_logprobs": models.policy if self._needs_old_pass() else None,
+        }
+        columns = {}
+        with torch.no_grad():
+            for name, model in wanted.items():
+                if model is not None and name in self.algorithm.reads:
+                    columns[name] = response_logprobs(
+                        model, *rows, sampling=self.sampling, tokens=limit
+                    )
+            if models.critic is not None:
+                columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
+        return rollout.batch.with_columns(**columns)
+
+    def _needs_old_pass(self) -> bool:
+        """With one update per rollout the old policy is the current one, and no pass is needed."""
+        optimiser = self.settings.optimiser
+        early = self.algorithm.reward.reads | self.algorithm.advantage.reads
+        return optimiser.minibatches * optimiser.epochs > 1 or "old_logprobs" in early
+
+    def _minibatches(self, batch: RolloutBatch) -> Iterator[Tensor]:
+        """Row indices of each optimiser step: whole groups, dealt out anew in each epoch."""
+        groups = torch.unique(batch.group_ids).cpu().numpy()
+        optimiser = self.settings.optimiser
+        for epoch in range(optimiser.epochs):
+            dealt = np.random.default_rng((self.settings.seed, batch.step, epoch)).permutation(
+                groups
+            )
+            for part in np.array_split(dealt, min(optimiser.minibatches, len(groups))):
+                ids = torch.from_numpy(part).to(batch.group_ids)
+                yield torch.isin(batch.group_ids, ids).nonzero()[:, 0]
+
+    def _optimiser_step(
+        self, rollout: Rollout, batch: RolloutBatch, rows: Tensor, number: int
+    ) -> tuple[list[dict[str, tuple[Tensor, Tensor]]], float]:
+        whole = batch.select(rows)
+        prompts = [rollout.prompts[i] for i in rows.tolist()]
+        groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
+        limit = self.settings.optimiser.micro_batch_tokens
+        splits = list(micro_batches(row_lengths(prompts, whole.mask), limit, groups))
+        stats: Metrics = {}
+        if self.algorithm.batch_stats is not None:
+            with torch.no_grad():
+                parts = [self._tokens(whole, prompts, split) for split in splits]
+                stats = reduced_stats(self.algorithm, parts)
+        scale = LossScale.of(whole, stats)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        metrics = []
+        for split in splits:
+            output = policy_loss(self.algorithm, self._tokens(whole, prompts, split), scale)
+            self._check_finite("loss", output.loss, whole)
+            output.loss.backward()  # type: ignore[no-untyped-call]
+            metrics.append(dict(output.metrics))
+        norm, critic_norm = self._clip_gradients()
+        self._check_finite("gradient norm", norm, whole)
+        self._check_finite("critic's gradient norm", critic_norm, whole)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        return metrics, float(norm)
+
+    def _tokens(
+        self, whole: RolloutBatch, prompts: Sequence[Sequence[int]], split: Sequence[int]
+    ) -> TokenBatch:
+        """Some rows with everything that carries a gradient, from one forward of each model."""
+        batch = whole.select(torch.tensor(split, device=whole.mask.device))
+        rows = [prompts[i] for i in split], batch.token_ids, batch.mask
+        head, sampling, ids = (
+            lm_head(self.models.policy),
+            self.sampling,
+            batch.token_ids[batch.mask],
+        )
+        hidden = response_hidden(self.models.policy, *rows)
+        logprobs = placed(
+            token_logprobs(
+                hidden,
+                head,
+                ids,
+                temperature=sampling.temperature,
+                top_k=sampling.top_k,
+                top_p=sampling.top_p,
+            ),
+            batch.mask,
+        )
+        columns = {"logprobs": logprobs}
+        if "old_logprobs" in self.algorithm.reads and "old_logprobs" not in batch:
+            columns["old_logprobs"] = logprobs.detach()
+        for request in self.algorithm.divergences:
+            columns[request.column] = placed(self._divergence(request, hidden, rows), batch.mask)
+        if self.models.critic is not None:
+            columns["values"] = response_values(self.models.critic, *rows)
+        return TokenBatch(
+            columns=batch.columns, step=batch.step, stage_step=batch.stage_step, seed=batch.seed
+        ).with_columns(**columns)
+
+    def _divergence(
+        self,
+        request: Divergence,
+        hidden: Tensor,
+        rows: tuple[Sequence[Sequence[int]], Tensor, Tensor],
+    ) -> Tensor:
+        other = self.models.target(request)
+        other_hidden = None
+        if other is not None:
+            with torch.no_grad():
+                other_hidden = response_hidden(other, *rows)
+        return divergence(
+            hidden,
+            lm_head(self.models.policy),
+            other_hidden,
+            lm_head(other) if other is not None else None,
+            kind=request.kind,
+            beta=request.beta,
+            top_k=request.top_k or 0,
+            temperature=self.sampling.temperature,
+        )
+
+    def _clip_gradients(self) -> tuple[Tensor, Tensor]:
+        """Gradient norms before clipping, each model by its own: the policy, the critic (or 0)."""
+        limit, critic = self.settings.optimiser.max_grad_norm, self.models.critic
+        norm = nn.utils.clip_grad_norm_(self.models.policy.parameters(), limit)
+        if critic is None:
+            return norm, torch.zeros_like(norm)
+        return norm, nn.utils.clip_grad_norm_(critic.parameters(), limit)
+
+    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
+        """Stop before a NaN reaches the weights, and keep the batch that made it."""
+        if bool(torch.isfinite(value)):
+            return
+        step = batch.step + 1
+        path = self.directory / f"failed-step-{step:06d}.safetensors"
+        save_file({name: c.detach().contiguous() for name, c in batch.columns.items()}, path)
+        raise EngineError(
+            f"`{self.algorithm.name}` got a {what} of {value.item()} at step {step}, but "
+            "training needs finite numbers: one NaN destroys every weight. The batch is in "
+            f"{path}. "
+            "Look at its columns, lower the learning rate, or resume from the last checkpoint."
+        )

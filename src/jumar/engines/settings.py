@@ -1,0 +1,102 @@
+"""The settings of an engine, in the groups in which a recipe writes them.
+
+An unknown key is an error. Every field's comment says its unit; the defaults suit a model of some
+billion parameters, and recipes for small ones say what they change.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Frozen, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Settings):
+    """How the policy, the reference, the teacher and the critic are loaded."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # trained in float32 copies
+    device: str = "auto"  # cuda where there is one, else cpu
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    gradient_checkpointing: bool = False
+    threads: int | None = Field(default=None, ge=1)  # of the CPU; results are exact per count
+    system_prompt: str | None = None  # instead of the task's
+    chat_template: str | None = None  # Jinja text instead of the tokenizer's
+
+
+class RolloutSettings(Settings):
+    """What is sampled in one step, and from which distribution."""
+
+    source: Literal["policy", "dataset"] = "policy"  # dataset: the task's own responses or pairs
+    prompts: int = Field(default=64, ge=1)  # prompts per step
+    responses: int = Field(default=8, ge=1)  # responses per prompt
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)  # 0 is off
+    max_prompt_tokens: int = Field(default=1024, ge=1)
+    max_response_tokens: int = Field(default=1024, ge=1)
+    max_refills: int = Field(default=10, ge=0)  # rounds to replace groups that `keep` dropped
+    rows: int = Field(default=512, ge=1)  # sampled at once
+    control: Literal["none", "shuffled_rewards"] = "none"  # a control must not learn
+
+
+class OptimiserSettings(Settings):
+    """AdamW, and how one rollout is cut into optimiser steps and micro-batches."""
+
+    learning_rate: float = Field(default=1e-6, gt=0)
+    critic_learning_rate: float = Field(default=1e-5, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)  # linear from 0, in steps of the run
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    decay_steps: int | None = Field(default=None, ge=1)  # needed by a decay; then 0
+    minibatches: int = Field(default=1, ge=1)  # optimiser steps in one pass over a rollout
+    epochs: int = Field(default=1, ge=1)  # passes over a rollout
+    micro_batch_tokens: int = Field(default=16384, ge=1)  # tokens in one forward; memory, not maths
+
+
+class ScoringSettings(Settings):
+    """The processes that run the verifier. A score over its budget is counted, never waited for."""
+
+    workers: int = Field(default=2, ge=1)
+    cpu_seconds: float = Field(default=5.0, gt=0)  # processor time of one score
+    wall_seconds: float = Field(default=60.0, gt=0)  # for one that sleeps
+    partial_credit: bool = False  # learn from the score instead of right or wrong
+
+
+class EvaluationSettings(Settings):
+    """Held-out prompts: some of validation as training goes on, the test split at its two ends."""
+
+    every: int = Field(default=10, ge=0)  # steps; 0 is never
+    prompts: int = Field(default=128, ge=1)  # of the validation split
+    samples: int = Field(default=1, ge=1)  # per prompt
+    final_prompts: int = Field(default=1000, ge=0)  # of the test split; 0 is none
+    final_samples: int = Field(default=8, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+
+
+class CheckpointSettings(Settings):
+    """What a crash may cost, and what the disk may hold."""
+
+    every: int = Field(default=10, ge=1)  # steps
+    keep_last: int = Field(default=2, ge=1)
+    keep_best: int = Field(default=1, ge=0)
+    rollouts_every: int = Field(default=1, ge=0)  # steps whose responses are written; 0 is none
+
+
+class EngineSettings(Settings):
+    """All of them."""
+
+    loading: ModelSettings = ModelSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    seed: int = 0

@@ -1,0 +1,5 @@
+"""How good a policy is, with error bars: estimators, intervals, and the function that asks."""
+
+from jumar.evaluation.evaluate import Evaluation, compare, evaluate, validation
+
+__all__ = ["Evaluation", "compare", "evaluate", "validation"]

@@ -1,0 +1,195 @@
+"""Log-probs, entropies and divergences from hidden states, without the [N, V] logits.
+
+A vocabulary of 150,000 tokens makes the logits of one batch larger than the model. Everything here
+goes through the head in chunks of `chunk` tokens and recomputes a chunk in the backward pass, so
+memory grows with chunk * V, never with N * V. Values and gradients equal the plain path;
+arithmetic is float32, or float64 for float64 hidden states.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from jumar.errors import ConfigurationError, ShapeError
+
+DivergenceKind = Literal["reverse_kl", "forward_kl", "jsd", "entropy"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The map from hidden states to logits: softcap(scale * (hidden @ weight.T + bias))."""
+
+    weight: Tensor  # [V, D]
+    bias: Tensor | None = None  # [V]
+    scale: float = 1.0
+    softcap: float | None = None  # c * tanh(logits / c), as in Gemma 2
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[N, V]: at least float32."""
+        logits = F.linear(hidden, self.weight, self.bias)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def detached(self) -> "Head":
+        """The same head, out of reach of gradients."""
+        bias = None if self.bias is None else self.bias.detach()
+        return Head(self.weight.detach(), bias, self.scale, self.softcap)
+
+
+def processed_logits(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    keep: Tensor | None = None,
+) -> Tensor:
+    """[N, V]: logits of the distribution that is sampled from; tokens outside top-k, then top-p,
+    are -inf.
+
+    `top_k=0` and `top_p=1.0` switch a filter off. Top-p keeps the smallest set that holds that
+    mass, of what top-k left. `keep` [N] stays in whatever the filters say: a token that was sampled
+    keeps a finite log-prob (and a gradient) when rounding, or an update, moves the edge past it.
+    """
+    logits = logits if temperature == 1.0 else logits / temperature
+    out = torch.zeros_like(logits, dtype=torch.bool)
+    if 0 < top_k < logits.shape[-1]:
+        out |= logits < logits.detach().topk(top_k, dim=-1).values[:, -1:]
+    if top_p < 1.0:
+        ordered, order = logits.detach().masked_fill(out, -torch.inf).sort(dim=-1, descending=True)
+        probs = ordered.softmax(dim=-1)
+        before = probs.cumsum(dim=-1) - probs
+        out |= torch.zeros_like(out).scatter_(-1, order, before >= top_p)
+    elif not 0 < top_k < logits.shape[-1]:
+        return logits
+    if keep is not None:
+        out = out.scatter(-1, keep[:, None], False)
+    return logits.masked_fill(out, -torch.inf)
+
+
+def token_logprobs(
+    hidden: Tensor,
+    head: Head,
+    token_ids: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    chunk: int = 1024,
+) -> Tensor:
+    """[N] nats: log-prob of each token under the distribution that was sampled from."""
+
+    def piece(hidden: Tensor, ids: Tensor) -> Tensor:
+        logits = processed_logits(head.logits(hidden), temperature, top_k, top_p, keep=ids)
+        return logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(dim=-1)
+
+    return _chunked(piece, chunk, hidden, token_ids)
+
+
+def entropy(hidden: Tensor, head: Head, *, temperature: float = 1.0, chunk: int = 1024) -> Tensor:
+    """[N] nats: entropy of the next-token distribution at this temperature, over the whole
+    vocabulary.
+
+    Carries a gradient when its inputs do; for logging only, call it under `torch.no_grad()`.
+    """
+
+    def piece(hidden: Tensor) -> Tensor:
+        return _entropy(_log_softmax(head, hidden, temperature))
+
+    return _chunked(piece, chunk, hidden)
+
+
+def divergence(
+    hidden: Tensor,
+    head: Head,
+    other_hidden: Tensor | None = None,
+    other_head: Head | None = None,
+    *,
+    kind: DivergenceKind,
+    beta: float = 0.5,
+    top_k: int = 0,
+    temperature: float = 1.0,
+    chunk: int = 1024,
+) -> Tensor:
+    """[N] nats: distance of the student (`hidden`, `head`) from another model.
+
+        reverse_kl   KL(S || O)          forward_kl   KL(O || S)          entropy   H(S), no other
+        jsd          beta KL(O || M) + (1 - beta) KL(S || M),   M = (1 - beta) S + beta O;
+                     beta 0 stands for KL(O || S), beta 1 for KL(S || O)
+
+    The gradient goes to the student only. `top_k` compares k + 1 outcomes: the other's k likeliest
+    tokens, and one for all the rest. So it is a divergence itself (never negative, zero for equal
+    models), a lower bound of the full one that reaches it at k = V, and it sees the mass that the
+    student puts outside; renormalised over the k tokens, that mass would go free.
+    """
+    if kind == "entropy":
+        return entropy(hidden, head, temperature=temperature, chunk=chunk)
+    if other_hidden is None or other_head is None:
+        raise ConfigurationError(
+            f"Divergence `{kind}` compares the policy with another model, but none was given. It "
+            f"is computed from the hidden "
+            "states of both. Start the engine with a reference or a teacher, or ask for kind "
+            "'entropy'."
+        )
+    if other_head.weight.shape[0] != head.weight.shape[0]:
+        raise ShapeError(
+            f"Divergence `{kind}` needs two models over one vocabulary, but the policy has "
+            f"{head.weight.shape[0]} tokens and "
+            f"the other {other_head.weight.shape[0]}. Probabilities are compared token by token. "
+            f"Choose a reference or teacher "
+            "with the policy's tokenizer, or an algorithm that compares sampled tokens only."
+        )
+    other, beta = other_head.detached(), {"reverse_kl": 1.0, "forward_kl": 0.0}.get(kind, beta)
+
+    def piece(hidden: Tensor, other_hidden: Tensor) -> Tensor:
+        log_s = _log_softmax(head, hidden, temperature)
+        log_o = _log_softmax(other, other_hidden, temperature)
+        if 0 < top_k < log_o.shape[-1]:
+            ids = log_o.topk(top_k, dim=-1).indices
+            log_s, log_o = _top_and_rest(log_s, ids), _top_and_rest(log_o, ids)
+        return _jsd(log_s, log_o, beta)
+
+    return _chunked(piece, chunk, hidden, other_hidden.detach())
+
+
+def _log_softmax(head: Head, hidden: Tensor, temperature: float) -> Tensor:
+    return processed_logits(head.logits(hidden), temperature).log_softmax(dim=-1)
+
+
+def _entropy(log_p: Tensor) -> Tensor:
+    return -(log_p.exp() * log_p).sum(dim=-1)
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def _jsd(log_s: Tensor, log_o: Tensor, beta: float) -> Tensor:
+    if beta == 0.0:
+        return _kl(log_o, log_s)
+    if beta == 1.0:
+        return _kl(log_s, log_o)
+    weights = torch.tensor([1.0 - beta, beta], dtype=log_s.dtype, device=log_s.device).log()
+    log_m = torch.logaddexp(log_s + weights[0], log_o + weights[1])
+    return beta * _kl(log_o, log_m) + (1.0 - beta) * _kl(log_s, log_m)
+
+
+def _top_and_rest(log_p: Tensor, ids: Tensor) -> Tensor:
+    """[N, k + 1] nats: the chosen tokens, and everything else as one outcome."""
+    rest = log_p.scatter(-1, ids, -torch.inf).logsumexp(dim=-1, keepdim=True)
+    return torch.cat([log_p.gather(-1, ids), rest], dim=-1)
+
+
+def _chunked(piece: Callable[..., Tensor], chunk: int, *inputs: Tensor) -> Tensor:
+    """[N]: `piece` over row slices of the inputs, each slice recomputed in the backward pass."""
+    if inputs[0].shape[0] == 0:
+        return piece(*inputs)
+    options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    slices = zip(*(torch.split(tensor, chunk) for tensor in inputs), strict=True)
+    return torch.cat([checkpoint(piece, *part, **options) for part in slices])

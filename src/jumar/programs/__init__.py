@@ -1,0 +1,77 @@
+"""Training in stages, as plain functions over a trainer's verbs; the folder is the registry.
+
+`ratchet.py` holds `ratchet(trainer, *, ...)`. Every verb is journaled, so a program that was killed
+is run again from its first line and continues where it was; it decides from results of verbs alone.
+"""
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jumar.engines.contract import Stage
+from jumar.errors import ConfigurationError, nearest
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a program's module docstring says, and its settings with their defaults as text."""
+
+    name: str
+    title: str
+    idea: str
+    text: str
+    settings: Mapping[str, str]
+
+
+def names() -> list[str]:
+    """Every program, sorted."""
+    return sorted(p.stem for p in _FOLDER.glob("[!_]*.py"))
+
+
+@cache
+def card(name: str) -> Card:
+    """The card of a program, from its source text."""
+    if name not in names():
+        raise ConfigurationError(
+            f"There is no program `{name}`, and a run needs one, to know its stages. "
+            f"{nearest(name, names())} Set program: to one of {', '.join(names())}."
+        )
+    source = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    first, _, text = (ast.get_docstring(source) or "").partition("\n")
+    title, _, idea = first.partition(": ")
+    found = next(n for n in source.body if isinstance(n, ast.FunctionDef) and n.name == name)
+    arguments = zip(found.args.kwonlyargs, found.args.kw_defaults, strict=True)
+    settings = {a.arg: ast.unparse(d) if d else "required" for a, d in arguments}
+    return Card(name=name, title=title, idea=idea, text=text.strip("\n"), settings=settings)
+
+
+def get(name: str) -> Callable[..., None]:
+    """The program itself: call it with a trainer and its settings."""
+    program: Callable[..., None] = getattr(import_module(f"jumar.programs.{card(name).name}"), name)
+    return program
+
+
+def total_steps(name: str, settings: Mapping[str, Any]) -> int:
+    """How many steps it trains for: counted in a rehearsal, with a trainer that only counts."""
+    rehearsal = _Rehearsal()
+    get(name)(rehearsal, **settings)
+    return rehearsal.steps
+
+
+class _Rehearsal:
+    """A trainer whose stages end at once."""
+
+    steps = 0
+
+    def train(self, *, steps: int, reference: Path | None = None) -> Stage:
+        first, self.steps = self.steps, self.steps + steps
+        return Stage(
+            first_step=first, last_step=self.steps, last=Path("last"), best=Path("best"),
+            last_score=None, best_score=None,
+        )  # fmt: skip

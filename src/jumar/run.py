@@ -1,0 +1,286 @@
+"""A run: from a recipe to a trained model, with its scores before and after.
+
+    Run(model="tiny", task="gym:chain_sum", algorithm="owpo", program="ratchet").train()
+
+The run directory holds config.yaml, metrics.jsonl, checkpoints/, stages/, rollouts/, evaluation/,
+final/, summary.json and curves.png.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from jumar import algorithms, programs, tasks
+from jumar.algorithm import Algorithm
+from jumar.config import AlgorithmConfig, RunConfig, dump, parse
+from jumar.engines.contract import Observer, Policy
+from jumar.engines.local.checkpoint import replace_directory, write_json
+from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.preparation import (
+    check_examples,
+    load_policy,
+    scoring_pool,
+    with_fitting_prompts,
+)
+from jumar.engines.local.trainer import LocalTrainer, check_provided
+from jumar.engines.settings import EngineSettings
+from jumar.errors import ConfigurationError
+from jumar.evaluation.evaluate import (
+    Evaluation,
+    as_list,
+    compare,
+    evaluate,
+    read,
+    validation,
+    write,
+)
+from jumar.reports.curves import curves
+from jumar.reports.progress import Progress
+from jumar.tasks.task import Task
+from jumar.verifiers.pool import ScoringPool
+
+EVALUATION_SEED = 1_000_003  # apart from training's, and the same for base and final: paired
+
+
+class Run:
+    """One training run; the keyword arguments are the fields of a recipe.
+
+    `task` may be a Task and `algorithm` an Algorithm instead of their names.
+    """
+
+    def __init__(
+        self, *, task: str | Task, algorithm: str | Mapping[str, Any] | Algorithm,
+        out: str | Path | None = None, **fields: Any,
+    ) -> None:  # fmt: skip
+        self._task = task if isinstance(task, Task) else None
+        self._algorithm = algorithm if isinstance(algorithm, Algorithm) else None
+        self.config: RunConfig = parse(
+            {
+                "task": task.name if isinstance(task, Task) else task,
+                "algorithm": "reinforce" if isinstance(algorithm, Algorithm) else algorithm,
+                **fields,
+            }
+        )
+        if isinstance(algorithm, Algorithm):
+            record = AlgorithmConfig.model_construct(
+                name=algorithm.name, settings={"record": repr(algorithm)}
+            )
+            self.config = self.config.model_copy(update={"algorithm": record})
+        default = Path("runs") / f"{self.config.algorithm.name}-seed{self.config.seed}"
+        self.directory = Path(out) if out is not None else default
+
+    def train(self, *, resume: bool = False, observer: Observer | None = None) -> dict[str, Any]:
+        """Train, evaluate before and after, and return what `summary.json` holds."""
+        algorithm = self._algorithm or algorithms.get(
+            self.config.algorithm.name, **self.config.algorithm.settings
+        )
+        check_provided(
+            algorithm,
+            reference=self._anchor(self.config.reference),
+            teacher=self._anchor(self.config.teacher),
+            source=self.config.rollout.source,
+        )
+        with _threads(self.config.loading.threads):
+            if observer is not None:
+                return self._train(algorithm, resume, observer)
+            with Progress() as progress:
+                return self._train(algorithm, resume, progress)
+
+    def _train(self, algorithm: Algorithm, resume: bool, observer: Observer) -> dict[str, Any]:
+        start = perf_counter()
+        try:
+            self._check_directory(resume)
+        except OSError as error:
+            raise self._unwritable(error.strerror) from error
+        settings = self.config.engine_settings()
+        task = self._task or tasks.get(self.config.task)
+        policy = load_policy(self.config.model, task, settings, observer)
+        task = with_fitting_prompts(task, policy, observer)
+        verifier = self.config.verifier(task)
+        if verifier.kind == "none" and settings.rollout.source == "dataset":
+            observer.on_phase("The task has no verifier: it trains, and nothing is evaluated.")
+            never = settings.evaluation.model_copy(update={"every": 0, "final_prompts": 0})
+            settings = settings.model_copy(update={"evaluation": never})
+        check_examples(task, policy, settings)
+        with scoring_pool(verifier, settings) as pool:
+            trainer = self._trainer(algorithm, policy, pool, task, settings, observer)
+            self._make_directory()  # from here on nothing is wrong with the input
+            base = self._evaluate("base", policy, pool, task, settings, observer)
+            if (step := trainer.restore()) > 0:
+                observer.on_phase(f"Going on after step {step}.")
+            programs.get(self.config.program.name)(trainer, **self.config.program.settings)
+            replace_directory(self.directory / "final", policy.save)
+            final = self._evaluate("final", policy, pool, task, settings, observer)
+        summary = self._summary(base, final, trainer.step, perf_counter() - start)
+        write_json(self.directory / "summary.json", summary)
+        curves(self.directory)
+        return summary
+
+    def _trainer(
+        self,
+        algorithm: Algorithm,
+        policy: LocalPolicy,
+        pool: ScoringPool,
+        task: Task,
+        settings: EngineSettings,
+        observer: Observer,
+    ) -> LocalTrainer:
+        evaluation = settings.evaluation
+        return LocalTrainer(
+            directory=self.directory,
+            policy=policy,
+            reference=self._anchor(self.config.reference),
+            teacher=self._anchor(self.config.teacher),
+            task=task,
+            pool=pool,
+            algorithm=algorithm,
+            settings=settings,
+            validation=validation(
+                pool,
+                task.validation[: evaluation.prompts],
+                samples=evaluation.samples,
+                temperature=evaluation.temperature,
+                top_p=evaluation.top_p,
+                seed=EVALUATION_SEED,
+            ),
+            observer=observer,
+            total_steps=self.config.program.total_steps,
+        )
+
+    def _anchor(self, name: str | None) -> str | None:
+        """A reference or teacher by its model name: "initial" is what the run starts from."""
+        return self.config.model if name == "initial" else name
+
+    def _check_directory(self, resume: bool) -> None:
+        """Refuse before anything is loaded; a directory that is resumed must be this very run's."""
+        file = self.directory / "config.yaml"
+        if resume and not file.is_file():
+            raise ConfigurationError(
+                f"There is no run to resume in {self.directory}: it has no config.yaml. "
+                "--resume continues a run that was interrupted. Check --out, or leave --resume."
+            )
+        if resume and file.read_text(encoding="utf-8") != dump(self.config):
+            raise ConfigurationError(
+                f"The run in {self.directory} was started with another configuration. Going on "
+                f"with this one would mix two runs. Compare with {file}, or use another --out."
+            )
+        if not resume and self.directory.is_dir() and any(self.directory.iterdir()):
+            raise ConfigurationError(
+                f"The run directory {self.directory} is not empty. A new run would overwrite "
+                "another's results. Continue it with --resume, or choose another --out."
+            )
+        there = next(p for p in (self.directory, *self.directory.absolute().parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise self._unwritable("permission denied" if there.is_dir() else f"{there} is a file")
+
+    def _make_directory(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            (self.directory / "config.yaml").write_text(dump(self.config), encoding="utf-8")
+        except OSError as error:
+            raise self._unwritable(error.strerror) from error
+
+    def _unwritable(self, reason: str | None) -> ConfigurationError:
+        return ConfigurationError(
+            f"The run directory {self.directory} cannot be written ({reason}). "
+            "Checkpoints and metrics go there. Choose another --out."
+        )
+
+    def _evaluate(
+        self,
+        name: str,
+        policy: Policy,
+        pool: ScoringPool,
+        task: Task,
+        settings: EngineSettings,
+        observer: Observer,
+    ) -> dict[str, Evaluation]:
+        """Sampled and greedy on the test split; read back where it was done before a resume."""
+        evaluation = settings.evaluation
+        examples, found = task.test[: evaluation.final_prompts], {}
+        for kind in ("sampled", "greedy") if examples else ():
+            path = self.directory / "evaluation" / f"{name}-{kind}.jsonl"
+            if path.exists():
+                found[kind] = read(path)
+                continue
+            sampled = kind == "sampled"
+            observer.on_phase(f"Evaluating the {name} model on {len(examples)} prompts, {kind}.")
+            found[kind] = evaluate(
+                policy,
+                pool,
+                examples,
+                samples=evaluation.final_samples if sampled else 1,
+                temperature=evaluation.temperature if sampled else 0.0,
+                top_p=evaluation.top_p,
+                seed=EVALUATION_SEED,
+            )
+            write(found[kind], path)
+            broken = [score for score in found[kind].scores if score.status == "crashed"]
+            if broken:
+                observer.on_phase(
+                    f"The verifier crashed on {len(broken)} of {len(found[kind].scores)} responses,"
+                    f" which score 0. The first: {broken[0].detail}"
+                )
+        return found
+
+    def _summary(
+        self, base: dict[str, Evaluation], final: dict[str, Evaluation], steps: int, seconds: float
+    ) -> dict[str, Any]:
+        return {
+            "base": {kind: found.to_dict() for kind, found in base.items()},
+            "final": {kind: found.to_dict() for kind, found in final.items()},
+            "change": {
+                kind: {name: as_list(e) for name, e in compare(final[kind], base[kind]).items()}
+                for kind in final
+            },
+            "steps": steps,
+            "seconds": seconds,
+            "threads": torch.get_num_threads(),
+            "directory": str(self.directory),
+        }
+
+
+def evaluate_model(
+    model: str,
+    task: str | Task,
+    *,
+    samples: int,
+    temperature: float = 1.0,
+    settings: EngineSettings | None = None,
+) -> Evaluation:
+    """Score a model on the whole test split of a task; temperature 0 is greedy."""
+    chosen = settings or EngineSettings()
+    found = tasks.get(task) if isinstance(task, str) else task
+    # numbers go to stdout, and nothing else
+    with (
+        Progress(console=Console(stderr=True)) as progress,
+        _threads(chosen.loading.threads),
+        scoring_pool(found.verifier, chosen) as pool,
+    ):
+        policy = load_policy(model, found, chosen, progress)
+        return evaluate(
+            policy,
+            pool,
+            found.test,
+            samples=samples,
+            temperature=temperature,
+            top_p=chosen.evaluation.top_p,
+            seed=EVALUATION_SEED,
+        )
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Floating-point sums depend on the number of threads, so a recipe can fix it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

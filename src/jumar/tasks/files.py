@@ -1,0 +1,172 @@
+"""`file:PATH.jsonl`: your own rows, with a prompt and an answer column and the verifier they name.
+
+    file:questions.jsonl?verifier=math
+    file:train.jsonl?test=test.jsonl&prompt=instruction&answer=target&verifier=my_rewards:length
+
+Columns response, chosen, rejected and reward are kept for methods that learn from stored rows;
+every other column goes into the metadata, which reward functions see.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jumar.errors import ConfigurationError, DataError, MissingColumnError
+from jumar.tasks.rows import STORED, Row, json_lines, reward, text
+from jumar.tasks.spec import canonical, refuse_unknown
+from jumar.tasks.task import Example, PromptTemplate, Task, split_by_hash, without_repeats
+from jumar.verifiers.extract import boxed_answer, hash_answer
+from jumar.verifiers.gym import own_scorer
+from jumar.verifiers.jsonable import to_json
+from jumar.verifiers.score import VerifierSpec
+
+OPTIONS = ("prompt", "answer", "verifier", "test", "validation", "template", "second_opinion")
+VALIDATION, TEST = 0.1, 0.1
+ALIASES = {
+    "prompt": ("prompt", "question", "problem"),
+    "answer": ("answer", "gold", "target", "solution"),
+}
+VERIFIERS = ("math", "gsm8k", "exact", "gym:NAME", "module:function")
+
+
+def file_task(path: str, options: Mapping[str, str]) -> Task:
+    """The task of one file; splits from `test=` and `validation=` files, else by hash 80/10/10."""
+    spec = f"file:{path}"
+    refuse_unknown(spec, options, OPTIONS)
+    columns = _columns(path, options)
+    verifier = _verifier(spec, options, columns)
+    splits = _splits(path, options, columns, verifier)
+    template = PromptTemplate(user=options.get("template", _template(verifier)))
+    train, validation, test = splits
+    return Task(
+        name=canonical(spec, options),
+        train=train,
+        validation=validation,
+        test=test,
+        template=template,
+        verifier=verifier,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which column is what; answer is None where the file has stored rows only."""
+
+    prompt: str
+    answer: str | None
+
+
+def _columns(path: str, options: Mapping[str, str]) -> _Columns:
+    first = next((row for _, row in json_lines(path)), None)
+    if first is None:
+        raise DataError(
+            f"The file {path} needs rows, to have prompts, but it is empty. Check the path."
+        )
+    stored = [name for name in (*STORED, "reward") if name in first]
+    prompt = _column(path, "prompt", options, first)
+    wants_answer = "answer" in options or "verifier" in options or not stored
+    has_answer = any(name in first for name in ALIASES["answer"])
+    if not wants_answer and not has_answer:
+        return _Columns(prompt, None)
+    return _Columns(prompt, _column(path, "answer", options, first))
+
+
+def _column(path: str, role: str, options: Mapping[str, str], row: Row) -> str:
+    names = (options[role],) if role in options else ALIASES[role]
+    found = next((name for name in names if name in row), None)
+    if found is None:
+        raise MissingColumnError(
+            f"The file {path} needs a column {' or '.join(map(repr, names))} for the {role}, "
+            "because a task is made of prompts and answers, but its columns are: "
+            f"{', '.join(sorted(row))}. "
+            f"Name yours with ?{role}=COLUMN."
+        )
+    return found
+
+
+def _verifier(spec: str, options: Mapping[str, str], columns: _Columns) -> VerifierSpec:
+    """The spec of the named verifier; kind "none" where a file has stored rows and no answers."""
+    name = options.get("verifier")
+    opinion = {"second_opinion": True} if options.get("second_opinion") == "true" else {}
+    if name is None and columns.answer is None:
+        return VerifierSpec("none")
+    if name in ("math", "gsm8k", "exact"):
+        return VerifierSpec(name, opinion)
+    if name and name.startswith("gym:"):
+        dataset = name.removeprefix("gym:")
+        own_scorer(dataset)
+        return VerifierSpec("gym", {"dataset": dataset, "multiline": False})
+    if name and ":" in name:
+        return VerifierSpec("function", {"target": name})
+    raise ConfigurationError(
+        f"The task {spec!r} needs a verifier, to score responses against its answers, but "
+        f"{'it names none' if name is None else repr(name) + ' is none'}. "
+        f"Add ?verifier= with one of: {', '.join(VERIFIERS)}."
+    )
+
+
+def _splits(
+    path: str, options: Mapping[str, str], columns: _Columns, verifier: VerifierSpec
+) -> Sequence[list[Example]]:
+    main = _unique(_examples(path, columns, verifier), verifier)
+    others = {
+        split: _unique(_examples(options[split], columns, verifier), verifier)
+        for split in ("validation", "test")
+        if split in options
+    }
+    taken = {example.prompt_id for rows in others.values() for example in rows}
+    main = [example for example in main if example.prompt_id not in taken]
+    train, validation, test = split_by_hash(
+        main,
+        validation=0.0 if "validation" in others else VALIDATION,
+        test=0.0 if "test" in others else TEST,
+    )
+    return train, others.get("validation", validation), others.get("test", test)
+
+
+def _unique(examples: Iterator[Example], verifier: VerifierSpec) -> list[Example]:
+    """Stored rows may repeat a prompt (many responses each); prompts to sample from may not."""
+    rows = list(examples)
+    stored = verifier.kind == "none" or any(row.response or row.chosen for row in rows)
+    return rows if stored else without_repeats(rows)
+
+
+def _examples(path: str, columns: _Columns, verifier: VerifierSpec) -> Iterator[Example]:
+    for at, row in json_lines(path):
+        where = f"{path}, line {at}"
+        stored = {name: text(row, name, where) for name in STORED if row.get(name) is not None}
+        known = {columns.prompt, columns.answer, "reward", *STORED}
+        yield Example(
+            prompt=text(row, columns.prompt, where),
+            answer=_answer(row, columns.answer, verifier, where),
+            metadata=to_json(_metadata(row, known)),
+            reward=reward(row, where),
+            **stored,
+        )
+
+
+def _metadata(row: Row, known: set[str | None]) -> dict[str, Any]:
+    nested = row.get("metadata")
+    others = {key: value for key, value in row.items() if key not in known and key != "metadata"}
+    return {**others, **nested} if isinstance(nested, dict) else others
+
+
+def _answer(row: Row, column: str | None, verifier: VerifierSpec, where: str) -> str:
+    """The gold: a solution that ends in `####` or a box is reduced to its answer."""
+    if column is None:
+        return ""
+    value = text(row, column, where)
+    if verifier.kind == "gsm8k":
+        return hash_answer(value) or value
+    if verifier.kind == "math":
+        return boxed_answer(value) or value
+    return value
+
+
+def _template(verifier: VerifierSpec) -> str:
+    """The prompt with what the verifier reads; functions and stored rows add nothing."""
+    if verifier.kind == "math":
+        return "{prompt}\n\nThink step by step and put the final answer in \\boxed{<answer>}"
+    if verifier.kind in ("gsm8k", "exact", "gym"):
+        return "{prompt}\n\nEnd with one line: #### <answer>"
+    return "{prompt}"

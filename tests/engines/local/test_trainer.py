@@ -1,0 +1,282 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import letters
+import pytest
+import torch
+from letters import Log, trainer, weights_of
+
+from jumar import algorithms
+from jumar.engines.local.curriculum import PromptOrder
+from jumar.errors import ConfigurationError, EngineError
+from jumar.pieces import piece, reads
+from jumar.programs.ratchet import ratchet
+from jumar.schedules import linear
+from jumar.tasks.task import Example
+from jumar.types import RolloutBatch, TokenBatch
+from jumar.verifiers.pool import ScoringPool
+
+RUNNABLE = [name for name in algorithms.names() if name != "a_star_po"]
+FROM_DATASET = {"sft", "dpo"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return letters.write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ScoringPool]:
+    with ScoringPool(letters.task().verifier, workers=1) as opened:
+        yield opened
+
+
+def metrics(directory: Path) -> list[dict]:
+    """The run's lines without what a clock said."""
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    timed = ("time/", "tokens_per_second")
+    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_algorithm_trains_and_moves_the_weights(name, model, pool, tmp_path):
+    teacher = str(letters.write_model(tmp_path / "teacher", seed=1)) if name == "opd" else None
+    source = {"source": "dataset"} if name in FROM_DATASET else {}
+    log = Log()
+    stage = trainer(
+        tmp_path / "run", model, pool, algorithm=name, teacher=teacher, log=log, rollout=source
+    ).train(steps=3)
+    assert stage.last_step == 3
+    assert sorted(log.steps) == [1, 2, 3]
+    assert weights_of(stage.last) != weights_of(model)
+    assert all(torch.isfinite(torch.tensor(list(m.values()))).all() for m in log.steps.values())
+
+
+def test_a_stored_value_algorithm_is_refused_before_step_0(model, pool, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"optimal_values.*V\*"):
+        trainer(tmp_path / "run", model, pool, algorithm="a_star_po")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", sorted(FROM_DATASET))
+def test_an_algorithm_of_stored_rows_is_not_taught_its_own_samples(name, model, pool, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"stored responses.*rollout\.source=dataset"):
+        trainer(tmp_path / "run", model, pool, algorithm=name)
+
+
+def test_a_reference_reading_algorithm_is_refused_without_reference(model, pool, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"reads the reference.*Set reference"):
+        trainer(tmp_path / "run", model, pool, algorithm="owpo", reference=None)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(model, pool, tmp_path):
+    runs = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        stage = trainer(tmp_path / name, model, pool, algorithm="owpo", seed=seed).train(steps=3)
+        runs[name] = metrics(tmp_path / name), weights_of(stage.last)
+    assert runs["a"] == runs["b"]
+    assert runs["a"][1] != runs["c"][1]
+
+
+@pytest.mark.parametrize("name", ["owpo", "ppo"])
+@pytest.mark.parametrize("stopped", [1, 2, 3, 5])
+def test_an_interrupted_run_continues_bit_for_bit(name, stopped, model, pool, tmp_path):
+    options = {"algorithm": name, "optimiser": {"minibatches": 2}}
+    whole = trainer(tmp_path / "whole", model, pool, **options).train(steps=6)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "cut", model, pool, log=Log(stopped), **options).train(steps=6)
+    resumed = trainer(tmp_path / "cut", model, pool, **options)
+    assert resumed.restore() == (stopped - 1) // 2 * 2  # before the step was saved
+    again = resumed.train(steps=6)
+    assert weights_of(again.last) == weights_of(whole.last)
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+    assert again.best_score == whole.best_score
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3, 4, 5, 6])
+def test_an_interrupted_ratchet_continues_bit_for_bit(stopped, model, pool, tmp_path):
+    schedule = {"stages": 3, "steps": 2, "swap": "best"}
+    whole = trainer(tmp_path / "whole", model, pool, algorithm="owpo")
+    ratchet(whole, **schedule)
+    with pytest.raises(KeyboardInterrupt):
+        ratchet(
+            trainer(tmp_path / "cut", model, pool, algorithm="owpo", log=Log(stopped)), **schedule
+        )
+    resumed = trainer(tmp_path / "cut", model, pool, algorithm="owpo")
+    resumed.restore()
+    ratchet(resumed, **schedule)
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+    last = Path("stages", "02-train", "last")
+    assert weights_of(tmp_path / "cut" / last) == weights_of(tmp_path / "whole" / last)
+
+
+def test_the_weight_is_one_right_after_a_swap_of_the_reference(model, pool, tmp_path):
+    log = Log()
+    run = trainer(tmp_path / "run", model, pool, algorithm="owpo", log=log)
+    ratchet(run, stages=2, steps=3, swap="current")
+    assert log.steps[1]["weight"] == pytest.approx(1.0, abs=1e-5)
+    assert log.steps[3]["weight"] != pytest.approx(1.0, abs=1e-3)
+    assert log.steps[4]["weight"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_finished_stage_is_not_trained_again(model, pool, tmp_path):
+    first = trainer(tmp_path / "run", model, pool).train(steps=2)
+    log = Log()
+    resumed = trainer(tmp_path / "run", model, pool, log=log)
+    resumed.restore()
+    assert resumed.train(steps=2) == first
+    assert log.steps == {}
+
+
+def test_a_program_that_changes_its_calls_is_refused(model, pool, tmp_path):
+    trainer(tmp_path / "run", model, pool).train(steps=2)
+    resumed = trainer(tmp_path / "run", model, pool)
+    resumed.restore()
+    with pytest.raises(ConfigurationError, match="must repeat its calls"):
+        resumed.train(steps=3)
+
+
+@pytest.mark.parametrize("name", ["owpo", "grpo", "rebel", "dr_grpo", "gspo"])
+def test_the_split_into_micro_batches_does_not_change_the_update(name, model, pool, tmp_path):
+    moved = []
+    for tokens in (30, 200, 100_000):
+        run = trainer(
+            tmp_path / str(tokens), model, pool, algorithm=name,
+            optimiser={"micro_batch_tokens": tokens, "eps": 1e-3},
+        )  # fmt: skip
+        run.train(steps=1)
+        moved.append(torch.cat([p.detach().flatten() for p in run.policy.model.parameters()]))
+    torch.testing.assert_close(moved[0], moved[2], rtol=0, atol=1e-6)
+    torch.testing.assert_close(moved[1], moved[2], rtol=0, atol=1e-6)
+
+
+def test_dynamic_sampling_refills_within_its_bound_and_counts(model, pool, tmp_path):
+    log = Log()
+    bounded = {"max_refills": 3, "prompts": 12}
+    trainer(tmp_path / "run", model, pool, algorithm="dapo", log=log, rollout=bounded).train(
+        steps=4
+    )
+    for numbers in log.steps.values():
+        assert numbers["refills"] <= 3
+        assert numbers["groups"] <= 12
+        assert numbers["groups"] == 12 or numbers["refills"] == 3
+    kept = (tmp_path / "run" / "rollouts").glob("*.jsonl")
+    for file in kept:
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        by_prompt = {}
+        for row in rows:
+            by_prompt.setdefault(row["prompt"], set()).add(row["correct"])
+        assert all(outcomes == {True, False} for outcomes in by_prompt.values())
+
+
+def keep_none(rollout: RolloutBatch) -> torch.Tensor:
+    return torch.zeros_like(rollout.correct)
+
+
+def test_a_step_that_keeps_nothing_is_counted_and_leaves_the_weights(model, pool, tmp_path):
+    log = Log()
+    picky = replace(algorithms.dapo(), keep=piece(keep_none))
+    stage = trainer(tmp_path / "run", model, pool, algorithm=picky, log=log).train(steps=1)
+    assert log.steps[1]["groups"] == 0
+    assert weights_of(stage.last) == weights_of(model)
+
+
+def test_shuffled_rewards_keep_their_number_and_lose_their_place(model, pool, tmp_path):
+    for control in ("none", "shuffled_rewards"):
+        log = Log()
+        trainer(
+            tmp_path / control, model, pool, algorithm="grpo", log=log, rollout={"control": control}
+        ).train(steps=1)
+        rows = (tmp_path / control / "rollouts" / "step-000001.jsonl").read_text().splitlines()
+        rows = [json.loads(row) for row in rows]
+        if control == "none":
+            truth = [letters.reward(row["response"], row) == row["score"] for row in rows]
+            total = log.steps[1]["reward"]
+            assert all(truth)
+        else:
+            assert log.steps[1]["reward"] == total
+            assert [r["correct"] for r in rows] != [
+                bool(letters.reward(r["response"], r)) for r in rows
+            ]
+
+
+def not_a_number(tokens: TokenBatch) -> torch.Tensor:
+    return tokens.logprobs * float("nan")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(model, pool, tmp_path):
+    broken = replace(algorithms.reinforce(), name="broken", surrogate=piece(not_a_number))
+    run = trainer(tmp_path / "run", model, pool, algorithm=broken)
+    before = torch.cat([p.detach().flatten() for p in run.policy.model.parameters()])
+    with pytest.raises(EngineError, match=r"loss of nan at step 1.*failed-step-000001"):
+        run.train(steps=1)
+    assert (tmp_path / "run" / "failed-step-000001.safetensors").exists()
+    after = torch.cat([p.detach().flatten() for p in run.policy.model.parameters()])
+    assert torch.equal(before, after)
+
+
+def rooted_value_loss(tokens: TokenBatch) -> torch.Tensor:
+    return (tokens.values - tokens.old_values).abs().sqrt()  # 0, with a gradient that is NaN
+
+
+def test_a_critics_gradient_that_is_no_number_reaches_no_weight(model, pool, tmp_path):
+    loss = piece(reads("values", "old_values")(rooted_value_loss))
+    run = trainer(
+        tmp_path / "run", model, pool, algorithm=replace(algorithms.ppo(), value_loss=loss)
+    )
+    critic = run._models.critic
+    before = torch.cat([p.detach().flatten() for p in critic.parameters()])
+    with pytest.raises(EngineError, match="critic's gradient norm of nan at step 1"):
+        run.train(steps=1)
+    assert torch.equal(before, torch.cat([p.detach().flatten() for p in critic.parameters()]))
+
+
+@pytest.mark.parametrize("role", ["reference", "teacher"])
+def test_a_model_with_another_tokenizer_is_refused_before_step_0(role, model, pool, tmp_path):
+    other = letters.write_model(tmp_path / "other")
+    file = other / "tokenizer.json"
+    content = json.loads(file.read_text())
+    words = content["model"]["vocab"]
+    words["a"], words["b"] = words["b"], words["a"]
+    file.write_text(json.dumps(content))
+    algorithm = {"reference": "grpo", "teacher": "opd"}[role]
+    with pytest.raises(ConfigurationError, match=f"The {role} .* another tokenizer"):
+        trainer(tmp_path / "run", model, pool, algorithm=algorithm, **{role: str(other)})
+
+
+def test_a_schedule_starts_with_its_start_whichever_clock_it_reads(model, pool, tmp_path):
+    schedules = {clock: linear(1.0, 0.0, 4, clock) for clock in ("step", "stage_step")}
+    for clock, coef in schedules.items():
+        run = trainer(tmp_path / clock, model, pool, algorithm=algorithms.grpo(kl_coef=coef))
+        rollouts = [
+            run._collector.collect(run._order, step=n + 1, stage_step=n)[0].batch for n in range(3)
+        ]
+        values = [coef.at(step=b.step, stage_step=b.stage_step) for b in rollouts]
+        assert values == [1.0, 0.75, 0.5]
+
+
+def test_stored_rows_of_one_prompt_are_all_trained_on_and_stay_apart(model, pool, tmp_path):
+    source = {"source": "dataset", "prompts": 4}
+    run = trainer(tmp_path / "run", model, pool, algorithm="dpo", rollout=source)
+    pairs = [Example(prompt="ab", chosen="a" * n, rejected="b") for n in (1, 2, 3, 4)]
+    run._order = PromptOrder(pairs, seed=0, stored=True)
+    rollout, _ = run._collector.collect(run._order, step=1, stage_step=0)
+    assert sorted(rollout.texts) == ["a", "aa", "aaa", "aaaa", "b", "b", "b", "b"]
+    assert torch.unique(rollout.batch.group_ids, return_counts=True)[1].tolist() == [2, 2, 2, 2]
+
+
+def test_the_disk_is_bounded_by_keep_last_and_keep_best(model, pool, tmp_path):
+    trainer(
+        tmp_path / "run", model, pool, checkpoints={"every": 1, "keep_last": 2, "keep_best": 1}
+    ).train(steps=6)
+    left = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert left[-2:] == ["step-00000005", "step-00000006"]
+    assert len(left) <= 3
+
+
+def test_old_logprobs_take_one_pass_only_where_several_updates_need_it(model, pool, tmp_path):
+    for parts, expected in ((1, False), (2, True)):
+        run = trainer(tmp_path / str(parts), model, pool, optimiser={"minibatches": parts})
+        assert run._updater._needs_old_pass() is expected

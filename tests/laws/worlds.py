@@ -1,0 +1,177 @@
+"""Random inputs for any algorithm, holding what it declares and nothing else; and the laws' table.
+
+A world is one rollout and the columns that carry a gradient, kept raw: what stands at masked
+positions is part of it, and goes through the one door like an engine's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from jumar import algorithms
+from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
+from jumar.pieces import Piece
+from jumar.schedules import linear
+from jumar.types import (
+    COLUMNS,
+    CORE_COLUMNS,
+    GRADIENT_COLUMNS,
+    LossScale,
+    Metrics,
+    RolloutBatch,
+    Signals,
+    TokenBatch,
+    sum_metrics,
+)
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "owpo": [
+        {"active_samples": linear(3, 1, 10, clock="stage_step")},
+        {"policy": "old_logprobs"},
+        {"variant": "no_asymmetry"},
+        {"variant": "no_locking"},
+        {"variant": "no_acceleration"},
+    ],
+    "dapo": [{"overlong_limit": 5, "overlong_cache": 3}],
+    "grpo": [{"kl_coef": 0.0}, {"kl_coef": linear(1.0, 0.0, 10)}],
+    "ppo": [{"kl_coef": 0.1, "gamma": 0.9, "lam": 0.8}],
+    "opd": [{"top_k": 2}],
+}
+
+
+def _subjects() -> dict[str, Algorithm]:
+    found = {name: algorithms.get(name) for name in algorithms.names()}
+    for name, variants in VARIANTS.items():
+        for settings in variants:
+            label = ", ".join(f"{k}={getattr(v, 'start', v)}" for k, v in settings.items())
+            found[f"{name}({label})"] = algorithms.get(name, **settings)
+    return found
+
+
+SUBJECTS = _subjects()
+LAWS: dict[str, Callable[..., Any]] = {}
+RESULTS: dict[tuple[str, str], str] = {}
+
+
+def law(test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test of one subject, for all of them; what it returns or raises becomes a table's cell."""
+    title = test.__name__.removeprefix("test_").replace("_", " ")
+
+    @wraps(test)
+    def recorded(subject: str) -> None:
+        RESULTS[title, subject] = "broken"
+        RESULTS[title, subject] = test(subject) or "holds"
+
+    LAWS[title] = recorded
+    return pytest.mark.parametrize("subject", SUBJECTS)(recorded)
+
+
+@dataclass(frozen=True)
+class World:
+    algorithm: Algorithm
+    rollout: Mapping[str, Tensor]
+    live: Mapping[str, Tensor]
+    seed: int = 7
+
+    def rows(self, index: Tensor) -> "World":
+        pick = (
+            {n: c[index] for n, c in self.rollout.items()},
+            {n: c[index] for n, c in self.live.items()},
+        )
+        return replace(self, rollout=pick[0], live=pick[1])
+
+    def with_columns(self, **columns: Tensor) -> "World":
+        return replace(self, rollout={**self.rollout, **columns})
+
+    def built(self) -> RolloutBatch:
+        return RolloutBatch.build(step=3, stage_step=2, seed=self.seed, **self.rollout)
+
+    def signals(self) -> Signals:
+        signals, _ = compute_signals(self.algorithm, self.built(), self.algorithm.init_state())
+        return signals
+
+    def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
+        signals, rollout = self.signals(), self.built()
+        tokens = TokenBatch(columns=rollout.columns, step=3, stage_step=2, seed=self.seed)
+        return tokens.with_columns(advantages=signals.advantages, **signals.columns, **leaves)
+
+
+@dataclass(frozen=True)
+class Result:
+    loss: Tensor
+    gradients: Mapping[str, Tensor | None]
+    metrics: Metrics
+
+
+def run(world: World, parts: Sequence[Tensor] | None = None) -> Result:
+    """One optimiser step's loss and gradients, in the micro-batches that `parts` lists by rows."""
+    leaves = {n: c.clone().requires_grad_() for n, c in world.live.items()}
+    tokens = world.tokens(leaves)
+    micro = [tokens.select(rows) for rows in parts] if parts else [tokens]
+    scale = LossScale.of(tokens, reduced_stats(world.algorithm, micro))
+    outputs = [policy_loss(world.algorithm, part, scale) for part in micro]
+    loss = torch.stack([output.loss for output in outputs]).sum()
+    loss.backward()
+    gradients = {n: leaf.grad for n, leaf in leaves.items()}
+    return Result(loss.detach(), gradients, sum_metrics(o.metrics for o in outputs))
+
+
+def live_columns(algorithm: Algorithm) -> list[str]:
+    """The columns that carry a gradient, of those that the algorithm gets."""
+    requested = [divergence.column for divergence in algorithm.divergences]
+    return ["logprobs", *sorted(GRADIENT_COLUMNS & algorithm.reads), *requested]
+
+
+def world(
+    algorithm: Algorithm,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    sizes: Sequence[int] = (4, 3, 1, 4),
+    length: int = 5,
+) -> World:
+    """Groups of these sizes in random order, with a hole in one mask and one empty response."""
+    g = torch.Generator().manual_seed(seed)
+    rows = sum(sizes)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+
+    mask = torch.arange(length) < torch.randint(1, length + 1, (rows, 1), generator=g)
+    mask[0], mask[0, 2] = True, False
+    mask[1] = False
+    group = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    sample = torch.cat([torch.arange(size) for size in sizes])
+    order = torch.randperm(rows, generator=g)
+    prompt_of = torch.randint(1, 2**62, (len(sizes),), generator=g)
+    columns = {
+        "token_ids": torch.randint(0, 9, (rows, length), generator=g),
+        "mask": mask,
+        "truncated": torch.rand(rows, generator=g) < 0.3,
+        "scores": normal(rows),
+        "correct": torch.rand(rows, generator=g) < 0.5,
+        "rewards": normal(rows),
+        "group_ids": group[order],
+        "prompt_ids": prompt_of[group[order]],
+        "sample_ids": sample[order],
+    }
+    assert set(columns) == set(CORE_COLUMNS)
+    alive = live_columns(algorithm)
+    near = -normal(rows, length).abs() - 0.5  # a log-prob that all policies are close to
+    for name in sorted(algorithm.reads - set(alive)):
+        shape = (rows, length) if COLUMNS[name].shape == "BT" else (rows,)
+        column = normal(*shape)
+        columns[name] = near + 0.3 * column if name.endswith("logprobs") else column
+    live = {n: normal(rows, length) for n in alive}
+    live["logprobs"] = near + 0.3 * live["logprobs"]
+    return World(algorithm, columns, live, seed=seed)
+
+
+def slots(algorithm: Algorithm) -> dict[str, Piece]:
+    """The pieces of the record by the name of their slot."""
+    names = type(algorithm).__dataclass_fields__
+    return {n: v for n in names if isinstance(v := getattr(algorithm, n), Piece)}
