@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from jumar.advantages.none import no_advantage
-from jumar.aggregates import token_mean
+from jumar.aggregates import response_mean, token_mean
 from jumar.errors import ShapeError
 from jumar.filters import keep_all
 from jumar.ops.divergence import Divergence
@@ -73,7 +73,7 @@ class Algorithm:
     token_weight: Piece = piece(unit_weight)  # TokenBatch -> [B, T], detached
     penalties: tuple[Penalty, ...] = ()
     aggregate: Piece = piece(token_mean)  # (loss, TokenBatch, LossScale) -> scalar
-    value_loss: Piece | None = None  # TokenBatch -> [B, T]: there is a critic
+    value_loss: Piece | None = None  # TokenBatch -> [B, T] or [B]: there is a critic
     batch_stats: Piece | None = None  # TokenBatch -> {name: (sum, count)}
     unit: Literal["token", "response", "group"] = "token"  # what stays in one micro-batch
     rows: Literal["sampled", "stored"] = "sampled"  # stored: responses or pairs of a data set
@@ -160,7 +160,8 @@ def policy_loss(algorithm: Algorithm, tokens: TokenBatch, scale: LossScale) -> L
         metrics[penalty.name] = _counted(values, tokens)
     if algorithm.value_loss is not None:
         values = algorithm.value_loss(tokens)
-        loss = loss + token_mean(values, tokens, scale)
+        mean = token_mean if values.dim() == 2 else response_mean
+        loss = loss + mean(values, tokens, scale)
         metrics["value_loss"] = _counted(values, tokens)
     return LossOutput(loss=loss, metrics=metrics)
 

@@ -49,4 +49,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = close or [other for other in names if name and name in other][:3]
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    return f"Known are: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
+    if not names:
+        return "There are none."
+    return f"There are: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."

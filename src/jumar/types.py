@@ -56,6 +56,7 @@ COLUMNS: Mapping[str, Column] = {
     "returns": Column("BT", "what the critic is fitted to"),
     "optimal_values": Column("B", "V*: the best value that the reference's samples allow"),
     "active": Column("B", "bool: takes part in OWPO's reweighting"),
+    "signal": Column("BT", "nats: log-ratio of two frozen policies, stored; what ERPD distils"),
 }
 
 CORE_COLUMNS = (
