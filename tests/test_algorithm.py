@@ -189,7 +189,7 @@ def test_a_factory_stays_a_factory_after_its_module_is_imported() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("owppo", {}, "There is no algorithm `owppo`. Did you mean owpo?"),
+        ("owppo", {}, "There is no algorithm `owppo`. Did you mean owpo"),
         ("zzz", {}, "There is no algorithm `zzz`. There are: a_star_po, "),
         ("owpo", {"wmax": 2}, "`owpo` has no setting `wmax`. Did you mean w_max?"),
         ("rloo", {"eps": 2}, "`rloo` has no setting `eps`. There are none."),
