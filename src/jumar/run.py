@@ -28,7 +28,8 @@ from jumar.engines.local.preparation import (
     scoring_pool,
     with_fitting_prompts,
 )
-from jumar.engines.local.trainer import LocalTrainer, check_provided
+from jumar.engines.local.provision import check_provided
+from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import EngineSettings
 from jumar.errors import ConfigurationError
 from jumar.evaluation.evaluate import (
@@ -85,6 +86,7 @@ class Run:
             reference=self._anchor(self.config.reference),
             teacher=self._anchor(self.config.teacher),
             source=self.config.rollout.source,
+            made=programs.made(self.config.program.name),
         )
         with _threads(self.config.loading.threads):
             if observer is not None:
@@ -150,6 +152,7 @@ class Run:
                 seed=EVALUATION_SEED,
             ),
             observer=observer,
+            made=programs.made(self.config.program.name),
             total_steps=self.config.program.total_steps,
         )
 

@@ -4,10 +4,10 @@ A verb of the trainer is a journaled stage: its result is stored when it is fini
 when the program runs again, so a program that was killed is simply started once more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jumar.tasks.task import Example
 
@@ -24,11 +24,85 @@ class Stage:
     best_score: float | None
 
 
-class Trainer(Protocol):
-    """The verbs of a program."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What a fit to one fixed rollout left: the model at its end, and those saved on the way."""
 
-    def train(self, *, steps: int, reference: Path | None = None) -> Stage:
-        """Train the policy for `steps`; `reference` replaces the one that it started with."""
+    steps: int
+    last: Path
+    snapshots: Mapping[int, Path] = field(default_factory=dict)  # by optimiser step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRewards:
+    """What the reference's own responses earned: by prompt id, one entry per response."""
+
+    rewards: Mapping[int, Sequence[float]]
+    correct: Mapping[int, Sequence[bool]]
+
+
+class Trainer(Protocol):
+    """The verbs of a program. A model is a directory; an algorithm is a name with settings.
+
+    Where a verb takes no algorithm it is the run's, and where no reference it is the run's, too.
+    """
+
+    def train(
+        self,
+        *,
+        steps: int,
+        algorithm: Mapping[str, Any] | None = None,
+        reference: Path | None = None,
+        values: Mapping[str, Mapping[int, float]] | None = None,
+        without: Collection[int] = (),
+    ) -> Stage:
+        """Train the policy on its own samples, `steps` rollouts long.
+
+        `values` are columns [B] by prompt id, and prompts in `without` are left out.
+        """
+        ...
+
+    def reference_rewards(self, *, samples: int, seed: int = 0) -> ReferenceRewards:
+        """Score `samples` responses of the reference to every training prompt; kept on disk and
+        shared by every run with the same prompts, reference and sampling. `seed` is not the run's.
+        """
+        ...
+
+    def sample(self, *, prompts: int, responses: int) -> Path:
+        """One fixed batch: `responses` of the policy to each of the next `prompts`, scored."""
+        ...
+
+    def fit(
+        self,
+        rollout: Path,
+        *,
+        steps: int,
+        prompts: int,
+        algorithm: Mapping[str, Any] | None = None,
+        start: Path | None = None,
+        reference: Path | None = None,
+        signal: Path | None = None,
+        learning_rate: float | None = None,
+        snapshots: Collection[int] = (),
+    ) -> Fit:
+        """Fit a copy of the policy (or of `start`) to a fixed batch; the policy stays as it is.
+
+        Each of the `steps` takes `prompts` of its groups, epoch after epoch. `old_logprobs` are
+        those of the policy that sampled the batch, whatever the fit starts from.
+        """
+        ...
+
+    def log_ratio(
+        self, rollout: Path, *, numerator: Path | None = None, denominator: Path | None = None
+    ) -> Path:
+        """The column `signal` [B, T] nats of a fixed batch: log of one model over another.
+
+        None is the policy that sampled it. Both are frozen, and neither is needed afterwards.
+        """
+        ...
+
+    def adopt(self, model: Path, *, steps: int) -> Stage:
+        """A fitted model becomes the policy, which by that has made the fit's `steps`."""
         ...
 
 

@@ -32,6 +32,7 @@ class RolloutSettings(Settings):
 
     source: Literal["policy", "dataset"] = "policy"  # dataset: the task's own responses or pairs
     prompts: int = Field(default=64, ge=1)  # prompts per step
+    only_prompts: int | None = Field(default=None, ge=1)  # train on the first so many of the split
     responses: int = Field(default=8, ge=1)  # responses per prompt
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)

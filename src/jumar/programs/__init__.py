@@ -5,14 +5,14 @@ is run again from its first line and continues where it was; it decides from res
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from jumar.engines.contract import Stage
+from jumar.engines.contract import Fit, ReferenceRewards, Stage
 from jumar.errors import ConfigurationError, nearest
 
 _FOLDER = Path(__file__).parent
@@ -57,6 +57,11 @@ def get(name: str) -> Callable[..., None]:
     return program
 
 
+def made(name: str) -> frozenset[str]:
+    """The columns that it makes for the run's algorithm to read."""
+    return frozenset(getattr(get(name), "makes", ()))
+
+
 def total_steps(name: str, settings: Mapping[str, Any]) -> int:
     """How many steps it trains for: counted in a rehearsal, with a trainer that only counts."""
     rehearsal = _Rehearsal()
@@ -65,11 +70,30 @@ def total_steps(name: str, settings: Mapping[str, Any]) -> int:
 
 
 class _Rehearsal:
-    """A trainer whose stages end at once."""
+    """A trainer whose verbs end at once."""
 
     steps = 0
 
-    def train(self, *, steps: int, reference: Path | None = None) -> Stage:
+    def train(self, *, steps: int, **_: Any) -> Stage:
+        return self._stage(steps)
+
+    def adopt(self, model: Path, *, steps: int) -> Stage:
+        return self._stage(steps)
+
+    def reference_rewards(self, **_: Any) -> ReferenceRewards:
+        return ReferenceRewards(rewards={}, correct={})
+
+    def sample(self, **_: Any) -> Path:
+        return Path("batch")
+
+    def fit(self, rollout: Path, *, steps: int, snapshots: Collection[int] = (), **_: Any) -> Fit:
+        saved = {at: Path(f"step-{at}") for at in snapshots if at <= steps}
+        return Fit(steps=steps, last=Path("last"), snapshots=saved)
+
+    def log_ratio(self, rollout: Path, **_: Any) -> Path:
+        return Path("signal")
+
+    def _stage(self, steps: int) -> Stage:
         first, self.steps = self.steps, self.steps + steps
         return Stage(
             first_step=first, last_step=self.steps, last=Path("last"), best=Path("best"),

@@ -102,6 +102,8 @@ class Progress:
     def on_step(self, step: int, total: int | None, metrics: Mapping[str, float]) -> None:
         """Move the line, or write one where it is time for it."""
         now = self._clock()
+        if self._recent and step <= self._recent[-1][0]:  # another stage counts from 1 again
+            self._recent.clear()
         self._recent.append((step, now))
         left = self._seconds_left(step, total, metrics)
         self._line.show(step, total, metrics, None if left is None else now + left)

@@ -10,6 +10,7 @@ from letters import Log, trainer, weights_of
 
 from jumar import algorithms
 from jumar.engines.local.curriculum import PromptOrder
+from jumar.engines.local.provision import PROVIDED_HERE, needs
 from jumar.errors import ConfigurationError, EngineError
 from jumar.pieces import piece, reads
 from jumar.programs.ratchet import ratchet
@@ -18,8 +19,10 @@ from jumar.tasks.task import Example
 from jumar.types import RolloutBatch, TokenBatch
 from jumar.verifiers.pool import ScoringPool
 
-RUNNABLE = [name for name in algorithms.names() if name != "a_star_po"]
-FROM_DATASET = {"sft", "dpo"}
+RECORDS = {name: algorithms.get(name) for name in algorithms.names()}
+OF_PROGRAMS = {name for name, record in RECORDS.items() if record.reads - PROVIDED_HERE}
+RUNNABLE = sorted(RECORDS.keys() - OF_PROGRAMS)
+FROM_DATASET = {name for name, record in RECORDS.items() if record.rows == "stored"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,8 @@ def metrics(directory: Path) -> list[dict]:
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_algorithm_trains_and_moves_the_weights(name, model, pool, tmp_path):
-    teacher = str(letters.write_model(tmp_path / "teacher", seed=1)) if name == "opd" else None
+    taught = needs(RECORDS[name], "teacher")
+    teacher = str(letters.write_model(tmp_path / "teacher", seed=1)) if taught else None
     source = {"source": "dataset"} if name in FROM_DATASET else {}
     log = Log()
     stage = trainer(
@@ -54,9 +58,10 @@ def test_every_algorithm_trains_and_moves_the_weights(name, model, pool, tmp_pat
     assert all(torch.isfinite(torch.tensor(list(m.values()))).all() for m in log.steps.values())
 
 
-def test_a_stored_value_algorithm_is_refused_before_step_0(model, pool, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"optimal_values.*V\*"):
-        trainer(tmp_path / "run", model, pool, algorithm="a_star_po")
+@pytest.mark.parametrize("name", sorted(OF_PROGRAMS))
+def test_what_another_program_makes_is_refused_before_step_0(name, model, pool, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"this program does not make"):
+        trainer(tmp_path / "run", model, pool, algorithm=name)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 

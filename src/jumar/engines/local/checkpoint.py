@@ -101,7 +101,7 @@ def prune(root: Path, *, keep_last: int, keep_best: int = 0) -> None:
     with _clear_errors(root):
         for manifest in found:
             if manifest.path not in kept:
-                _remove(manifest.path)
+                remove_directory(manifest.path)
         _sweep(root)
 
 
@@ -205,10 +205,13 @@ def _sweep(directory: Path) -> None:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         if entry.name.startswith(REPLACED) and not _runs_elsewhere(owner):
             home = directory / entry.name.removeprefix(REPLACED).rpartition("-")[0]
-            _remove(entry) if home.exists() else os.rename(entry, home)
+            remove_directory(entry) if home.exists() else os.rename(entry, home)
 
 
-def _remove(path: Path) -> None:
+def remove_directory(path: Path) -> None:
+    """Remove a published directory, if it is there."""
+    if not path.exists():
+        return
     # renamed first: half a directory must not look like a checkpoint
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"
     os.rename(path, unfinished)

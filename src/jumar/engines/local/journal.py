@@ -4,6 +4,7 @@ A program is plain Python that decides only from the results of verbs, so runnin
 the same calls in the same order. Call number i finds its record in `stages/<i>-<verb>/`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jumar.errors import ConfigurationError
 class Entry:
     """One call of a verb: its own directory, and its result once it is finished."""
 
+    number: int
     directory: Path
     inputs: Mapping[str, Any]
     result: Mapping[str, Any] | None
@@ -35,12 +37,12 @@ class Journal:
 
     def open(self, verb: str, inputs: Mapping[str, Any]) -> Entry:
         """The record of the next call; it must be the call that was made here before."""
-        directory = self.directory / f"{self._calls:02d}-{verb}"
-        self._calls += 1
+        number, self._calls = self._calls, self._calls + 1
+        directory = self.directory / f"{number:02d}-{verb}"
         record = directory / "stage.json"
         if not record.exists():
             directory.mkdir(parents=True, exist_ok=True)
-            return Entry(directory, inputs, None)
+            return Entry(number, directory, inputs, None)
         stored = json.loads(record.read_text())
         if stored["inputs"] != dict(inputs):
             raise ConfigurationError(
@@ -48,4 +50,9 @@ class Journal:
                 f"{stored['inputs']}. A resumed program must repeat its calls. Start a new run "
                 "directory, or restore the program and its settings."
             )
-        return Entry(directory, inputs, stored["result"])
+        return Entry(number, directory, inputs, stored["result"])
+
+
+def digest(content: Any) -> str:
+    """A hash of JSON-like content, for the journal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

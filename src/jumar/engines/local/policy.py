@@ -1,5 +1,6 @@
 """A model that answers: weights, tokenizer and prompt format in one object."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ class LocalPolicy:
             chat_template=settings.chat_template,
             max_tokens=max_prompt_tokens,
         )
+
+    def with_model(self, model: torch.nn.Module) -> "LocalPolicy":
+        """Another model that is asked in the same way."""
+        other = copy.copy(self)
+        other.model = model
+        return other
 
     def sample(
         self,

@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 
 from jumar.engines.contract import Observer
+from jumar.engines.local.anchors import resolved_model
 from jumar.engines.local.models import context_length, load_model
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import check_context
 from jumar.engines.local.tiny import tiny_directory, tiny_model
 from jumar.engines.local.tokens import given_responses
-from jumar.engines.local.trainer import resolved_model
 from jumar.engines.settings import EngineSettings
 from jumar.errors import ConfigurationError, DataError
 from jumar.tasks.task import Task

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +45,27 @@ class Records:
     def write_rollout(self, step: int, rollout: Rollout) -> None:
         """Every kept response of a step with its score and the reason."""
         self.rollouts.mkdir(exist_ok=True)
-        rows = zip(rollout.examples, rollout.texts, rollout.scores, strict=True)
-        lengths = rollout.batch.mask.sum(dim=1).tolist()
         with (self.rollouts / f"step-{step:06d}.jsonl").open("w", encoding="utf-8") as file:
-            for (example, text, score), tokens in zip(rows, lengths, strict=True):
-                row = {
-                    "prompt": example.prompt,
-                    "answer": example.answer,
-                    "response": text,
-                    "tokens": tokens,
-                    "score": score.score,
-                    "correct": score.correct,
-                    "status": score.status,
-                    "extracted": score.extracted,
-                    "detail": score.detail,
-                }
-                file.write(json.dumps(row) + "\n")
+            file.writelines(line + "\n" for line in response_lines(rollout))
+
+
+def response_lines(rollout: Rollout) -> Iterator[str]:
+    """JSON for each response: prompt, text, score and the reason."""
+    rows = zip(rollout.examples, rollout.texts, rollout.scores, strict=True)
+    lengths = rollout.batch.mask.sum(dim=1).tolist()
+    for (example, text, score), tokens in zip(rows, lengths, strict=True):
+        row = {
+            "prompt": example.prompt,
+            "answer": example.answer,
+            "response": text,
+            "tokens": tokens,
+            "score": score.score,
+            "correct": score.correct,
+            "status": score.status,
+            "extracted": score.extracted,
+            "detail": score.detail,
+        }
+        yield json.dumps(row)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

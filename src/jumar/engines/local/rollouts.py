@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Self
 
@@ -49,13 +49,8 @@ class Rollout:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Rows of several; their groups stay apart."""
-        batches, first = [], 0
-        for part in parts:
-            ids = torch.unique(part.batch.group_ids, return_inverse=True)[1] + first
-            batches.append(part.batch.with_columns(group_ids=ids))
-            first = int(ids.max()) + 1
         return cls(
-            batch=RolloutBatch.concat(batches),
+            batch=joined([part.batch for part in parts]),
             examples=[e for part in parts for e in part.examples],
             prompts=[p for part in parts for p in part.prompts],
             texts=[t for part in parts for t in part.texts],
@@ -69,6 +64,16 @@ class Rollout:
         return hashlib.sha256(content).hexdigest()[:16]
 
 
+def joined(batches: Sequence[RolloutBatch]) -> RolloutBatch:
+    """The rows of several batches; their groups stay apart."""
+    numbered, first = [], 0
+    for batch in batches:
+        ids = torch.unique(batch.group_ids, return_inverse=True)[1] + first
+        numbered.append(batch.with_columns(group_ids=ids))
+        first = int(ids.max()) + 1
+    return RolloutBatch.concat(numbered)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
     """Fills one step's rollout."""
@@ -77,6 +82,8 @@ class Collector:
     pool: ScoringPool
     algorithm: Algorithm
     settings: EngineSettings
+    values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # columns by prompt id
+    without: Collection[int] = ()  # prompt ids that are left out
 
     def collect(
         self, order: PromptOrder, *, step: int, stage_step: int
@@ -94,11 +101,11 @@ class Collector:
         while len(seen) <= self.settings.rollout.max_refills:
             rate = max(groups / len(used), 0.125) if used else 1.0
             count = min(wanted, int(np.ceil((wanted - groups) / rate)))
-            examples = order.next(count, without=used)
+            examples = order.next(count, without={*used, *self.without})
             if not examples:
                 break
             used.update(example.prompt_id for example in examples)
-            rollout = self._rollout(examples, step, stage_step, times)
+            rollout = self.rollout(examples, step=step, stage_step=stage_step, times=times)
             seen.append(rollout)
             keep = self.algorithm.keep(rollout.batch).nonzero()[:, 0]
             if len(keep):
@@ -110,13 +117,16 @@ class Collector:
         numbers |= {"groups": float(groups), "refills": float(len(seen) - 1)}
         return (Rollout.concat(kept) if kept else None), numbers
 
-    def _rollout(
+    def rollout(
         self,
         examples: Sequence[Example],
+        *,
         step: int,
         stage_step: int,
         times: defaultdict[str, float],
+        responses: int | None = None,
     ) -> Rollout:
+        """Sample and score every one of `examples`; nothing is filtered."""
         start = perf_counter()
         settings = self.settings.rollout
         if settings.source == "dataset":
@@ -126,12 +136,13 @@ class Collector:
                 device=next(self.policy.model.parameters()).device,
             )
         else:
-            rows = [example for example in examples for _ in range(settings.responses)]
+            count = responses or settings.responses
+            rows = [example for example in examples for _ in range(count)]
             sampling = Sampling(
                 temperature=settings.temperature, top_p=settings.top_p, top_k=settings.top_k
             )
             sampled = self.policy.sample(
-                examples, samples=settings.responses, sampling=sampling,
+                examples, samples=count, sampling=sampling,
                 seed=self.settings.seed, step=step,
             )  # fmt: skip
             given = None
@@ -184,8 +195,15 @@ class Collector:
             group_ids=group_ids,
             prompt_ids=prompt_ids,
             sample_ids=sampled.sample_ids.to(device),
+            **self._values(rows, device),
             **({} if stored else {"rollout_logprobs": sampled.logprobs}),
         )
+
+    def _values(self, rows: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
+        return {
+            name: torch.tensor([by_prompt[row.prompt_id] for row in rows], device=device)
+            for name, by_prompt in self.values.items()
+        }
 
 
 def _first_groups(rollout: Rollout, count: int) -> Rollout:

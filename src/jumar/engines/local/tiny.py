@@ -64,10 +64,14 @@ def tiny_model(cache: Path | None = None, on_progress: Progress | None = None) -
 
 def tiny_directory(cache: Path | None = None) -> Path:
     """Where the base lies: one directory per recipe and versions, for they decide its bits."""
-    root = os.environ.get("JUMAR_CACHE") or Path.home() / ".cache" / "jumar"
     parts = json.dumps([RECIPE, torch.__version__, transformers.__version__], sort_keys=True)
     name = f"tiny-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
-    return Path(cache or root) / name
+    return (cache or cache_root()) / name
+
+
+def cache_root() -> Path:
+    """Where runs share what is made once: $JUMAR_CACHE, or ~/.cache/jumar."""
+    return Path(os.environ.get("JUMAR_CACHE") or Path.home() / ".cache" / "jumar")
 
 
 def demonstration(example: Example, draw: random.Random) -> str:

@@ -7,7 +7,8 @@ state is read, so a run that was killed continues bit for bit.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,27 +16,24 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from jumar import algorithms
 from jumar.algorithm import Algorithm
-from jumar.engines.contract import Observer, Stage, Validation
+from jumar.engines.contract import Fit, Observer, ReferenceRewards, Stage, Validation
 from jumar.engines.local import checkpoint
+from jumar.engines.local.anchors import load_frozen
 from jumar.engines.local.curriculum import PromptOrder
-from jumar.engines.local.journal import Journal
-from jumar.engines.local.models import load_critic, load_model, new_critic, save_model
-from jumar.engines.local.optimiser import new_adamw
+from jumar.engines.local.fixed_batches import FixedBatches
+from jumar.engines.local.journal import Journal, digest
+from jumar.engines.local.models import load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.provision import check_provided, needs
 from jumar.engines.local.records import Records
 from jumar.engines.local.rollouts import Collector
+from jumar.engines.local.trained import Trained, learning_rate_factor
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
-from jumar.errors import ConfigurationError
-from jumar.schedules import Schedule
 from jumar.tasks.task import Task
-from jumar.types import COLUMNS, State
 from jumar.verifiers.pool import ScoringPool
-
-PROVIDED_HERE = frozenset(
-    {"old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "values", "old_values"}
-)
 
 
 class LocalTrainer:
@@ -54,55 +52,101 @@ class LocalTrainer:
         settings: EngineSettings,
         validation: Validation,
         observer: Observer,
+        made: Collection[str] = (),
         total_steps: int | None = None,
     ) -> None:
-        check_provided(
-            algorithm, reference=reference, teacher=teacher, source=settings.rollout.source
-        )
+        """`made` are the columns that the program makes for its algorithm."""
         self.directory, self.settings, self.algorithm = directory, settings, algorithm
-        self.policy, self._reference_name = policy, reference
+        self.policy, self._pool, self._made = policy, pool, made
+        self._reference_name, self._teacher_name = reference, teacher
         self._validation, self._observer, self._total = validation, observer, total_steps
         self.step, self._planned = 0, 0
-        self._state: State = algorithm.init_state()
         stored = settings.rollout.source == "dataset"
-        self._order = PromptOrder(task.train, settings.seed, stored=stored)
+        self._examples = task.train[: settings.rollout.only_prompts]
+        self._order = PromptOrder(self._examples, settings.seed, stored=stored)
         self._journal = Journal(directory / "stages")
         self._records = Records(directory)
         self._best: dict[str, Any] = {}  # of the current stage: score and step
         self._last_score: tuple[int, float | None] = (-1, None)  # (step, validation score)
         self._models, self._loaded = Models(policy=policy.model), ""
-        if teacher is not None and _needs(algorithm, "teacher"):
-            self._models.teacher = self._frozen(teacher, "teacher")
+        self._wanted: Mapping[str, Any] | None = None  # the algorithm that a verb named
+        self._use(algorithm)
         self._measure_against(reference)
-        if algorithm.value_loss is not None:
-            self._models.critic = new_critic(policy.model)
-        self._optimisers = self._new_optimisers()
-        self._collector = Collector(
-            policy=policy, pool=pool, algorithm=algorithm, settings=settings
-        )
-        self._updater = Updater(
-            algorithm=algorithm, models=self._models, settings=settings,
-            optimisers=list(self._optimisers.values()), directory=directory,
+        self._fixed = FixedBatches(
+            directory=directory, policy=policy, pool=pool, algorithm=algorithm,
+            reference=reference, settings=settings, order=self._order, journal=self._journal,
+            observer=observer,
         )  # fmt: skip
 
-    # ------------------------------------------------------------------ verbs
+    def _use(self, algorithm: Algorithm) -> None:
+        """Train with this one from now on; its state and its critic begin anew."""
+        check_provided(
+            algorithm,
+            reference=self._reference_name,
+            teacher=self._teacher_name,
+            source=self.settings.rollout.source,
+            made=self._made,
+        )
+        self._current, self._state = algorithm, algorithm.init_state()
+        if self._teacher_name is not None and needs(algorithm, "teacher"):
+            self._models.teacher = self._frozen(self._teacher_name, "teacher")
+        has_critic = algorithm.value_loss is not None
+        self._models.critic = new_critic(self.policy.model) if has_critic else None
+        self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
+        self._collector = Collector(
+            policy=self.policy, pool=self._pool, algorithm=algorithm, settings=self.settings
+        )
+        self._updater = Updater(
+            algorithm=algorithm,
+            models=self._models,
+            settings=self.settings,
+            optimisers=list(self._trained.optimisers.values()),
+            directory=self.directory,
+        )
 
-    def train(self, *, steps: int, reference: Path | None = None) -> Stage:
+    # ------------------------------------------------------------------ training on own samples
+
+    def train(
+        self,
+        *,
+        steps: int,
+        algorithm: Mapping[str, Any] | None = None,
+        reference: Path | None = None,
+        values: Mapping[str, Mapping[int, float]] | None = None,
+        without: Collection[int] = (),
+    ) -> Stage:
         """Train for `steps` against `reference`, or against the run's own where None."""
         first, self._planned = self._planned, self._planned + steps
         name = self._reference_name if reference is None else str(reference)
-        relative = name if reference is None else str(reference.relative_to(self.directory))
-        entry = self._journal.open("train", {"steps": steps, "reference": relative})
+        entry = self._journal.open(
+            "train",
+            {
+                "steps": steps,
+                "reference": name if reference is None else self._relative(reference),
+                **({"algorithm": dict(algorithm)} if algorithm else {}),
+                **({"values": digest(values)} if values else {}),
+                **({"without": digest(sorted(without))} if without else {}),
+            },
+        )
         if entry.result is not None:
-            return _stage(self.directory, entry.result)
+            return self._stage(entry.result)
+        self._switch(algorithm)
         self._measure_against(name)
+        self._collector = replace(self._collector, values=values or {}, without=without)
         if self.step == first:
             self._best = {}
         while self.step < self._planned:
             self._advance(first, entry.directory)
         result = self._finish_stage(first, entry.directory)
         entry.finish(result)
-        return _stage(self.directory, result)
+        return self._stage(result)
+
+    def _switch(self, wanted: Mapping[str, Any] | None) -> None:
+        """Use the algorithm that a verb names; None is the run's."""
+        wanted = dict(wanted) if wanted else None
+        if wanted != self._wanted:
+            self._use(algorithms.get(**wanted) if wanted else self.algorithm)
+            self._wanted = wanted
 
     def _advance(self, first: int, stage: Path) -> None:
         start = perf_counter()
@@ -111,10 +155,10 @@ class LocalTrainer:
             self._order, step=now, stage_step=self.step - first
         )
         sampled = perf_counter()
-        rate = learning_rate_factor(self.settings, self.step)
+        rate = learning_rate_factor(self.settings.optimiser, self.step)
         if rollout is not None:
-            self._set_learning_rates(rate)
-            self._state, trained = self._updater.update(rollout, self._state)
+            self._trained.scale_learning_rates(rate)
+            self._state, trained = self._updater.update(rollout.batch, rollout.prompts, self._state)
             numbers |= trained
             if (every := self.settings.checkpoints.rollouts_every) and now % every == 0:
                 self._records.write_rollout(now, rollout)
@@ -151,67 +195,76 @@ class LocalTrainer:
         return {
             "first_step": first,
             "last_step": self.step,
-            "last": str((stage / "last").relative_to(self.directory)),
-            "best": str(best.relative_to(self.directory)),
+            "last": self._relative(stage / "last"),
+            "best": self._relative(best),
             "last_score": last_score if last_step == self.step else None,
             "best_score": self._best.get("score"),
         }
 
+    # ------------------------------------------------------------------ fixed batches
+
+    def reference_rewards(self, *, samples: int, seed: int = 0) -> ReferenceRewards:
+        """See `FixedBatches`."""
+        return self._fixed.reference_rewards(samples=samples, seed=seed)
+
+    def sample(self, *, prompts: int, responses: int) -> Path:
+        """See `FixedBatches`."""
+        return self._fixed.sample(prompts=prompts, responses=responses, step=self._planned)
+
+    def fit(self, rollout: Path, **options: Any) -> Fit:
+        """See `FixedBatches`."""
+        return self._fixed.fit(rollout, **options)
+
+    def log_ratio(self, rollout: Path, **options: Any) -> Path:
+        """See `FixedBatches`."""
+        return self._fixed.log_ratio(rollout, **options)
+
+    def adopt(self, model: Path, *, steps: int) -> Stage:
+        """The policy is `model` from now on, with new moments; it counts as `steps` of training."""
+        first, self._planned = self._planned, self._planned + steps
+        inputs = {"model": self._relative(model), "steps": steps}
+        entry = self._journal.open("adopt", inputs)
+        if entry.result is None:
+            if self.step < self._planned:  # else a checkpoint holds it already
+                self._best = {}
+                fitted, _ = load_model(model, dtype=self.settings.loading.dtype)
+                self.policy.model.load_state_dict(fitted.state_dict())
+                self._trained.forget_moments()
+                self.step = self._planned
+                if self.settings.evaluation.every:
+                    self._validate(entry.directory)
+                self._save()
+            result = self._finish_stage(first, entry.directory)
+            entry.finish(result)
+            return self._stage(result)
+        return self._stage(entry.result)
+
+    # ------------------------------------------------------------------ models
+
     def _measure_against(self, name: str | None) -> None:
-        if name is not None and name != self._loaded and _needs(self.algorithm, "reference"):
+        if name is not None and name != self._loaded and needs(self._current, "reference"):
             self._models.reference, self._loaded = self._frozen(name, "reference"), name
 
     def _frozen(self, name: str, role: str) -> torch.nn.Module:
-        settings = self.settings.loading
-        device = next(self.policy.model.parameters()).device
-        model, tokenizer = load_model(
-            resolved_model(name),
-            dtype=settings.dtype,
-            device=str(device),
-            attention=settings.attention,
-        )
-        if tokenizer.get_vocab() != self.policy.tokenizer.get_vocab():
-            raise ConfigurationError(
-                f"The {role} {name} has another tokenizer than the policy, but it is asked for the "
-                "log-probs of the policy's own tokens. The same ids would be other words to it. "
-                f"Choose a {role} with the policy's tokenizer."
-            )
-        return model.requires_grad_(False)
+        return load_frozen(name, role, self.policy, self.settings.loading)
 
-    def _new_optimisers(self) -> dict[str, torch.optim.AdamW]:
-        settings = self.settings.optimiser
-        rates = {"policy": settings.learning_rate, "critic": settings.critic_learning_rate}
-        models = {"policy": self.policy.model, "critic": self._models.critic}
-        return {
-            name: new_adamw(
-                model, lr=rates[name], betas=settings.betas, eps=settings.eps,
-                weight_decay=settings.weight_decay,
-            )
-            for name, model in models.items()
-            if model is not None
-        }  # fmt: skip
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self.directory))
 
-    def _set_learning_rates(self, factor: float) -> None:
-        settings = self.settings.optimiser
-        rates = {"policy": settings.learning_rate, "critic": settings.critic_learning_rate}
-        for name, optimiser in self._optimisers.items():
-            for group in optimiser.param_groups:
-                group["lr"] = factor * rates[name]
+    def _stage(self, result: Mapping[str, Any]) -> Stage:
+        paths = {name: self.directory / result[name] for name in ("last", "best")}
+        return Stage(**{**result, **paths})
 
     # ------------------------------------------------------------------ down and up again
 
     def _save(self) -> None:
         def write(path: Path) -> None:
-            self.policy.save(path / "model")
-            if self._models.critic is not None:
-                save_model(self._models.critic, self.policy.tokenizer, path / "critic")
-            for name, model, optimiser in self._trained():
-                tensors = checkpoint.optimiser_tensors(model, optimiser)
-                save_file(tensors, path / f"{name}-optimiser.safetensors")
+            self._trained.write(path, self.policy.tokenizer)
             save_file(dict(self._state), path / "algorithm-state.safetensors")
             state = {
                 "step": self.step,
                 "position": self._order.position,
+                "algorithm": self._wanted,
                 "best": self._best,
                 "last_score": self._last_score,
             }
@@ -229,80 +282,10 @@ class LocalTrainer:
             self._records.truncate(0)
             return 0
         state = json.loads((path / "state.json").read_text())
-        model, _ = load_model(path / "model", dtype=self.settings.loading.dtype)
-        self.policy.model.load_state_dict(model.state_dict())
-        if self._models.critic is not None:
-            critic = load_critic(path / "critic", self.policy.model)
-            self._models.critic.load_state_dict(critic.state_dict())
-        for name, trained, optimiser in self._trained():
-            tensors = load_file(path / f"{name}-optimiser.safetensors")
-            checkpoint.load_optimiser(trained, optimiser, tensors)
+        self._switch(state["algorithm"])
+        self._trained.read(path, self.settings.loading.dtype)
         self._state = load_file(path / "algorithm-state.safetensors")
         self.step, self._order.position = state["step"], state["position"]
         self._best, self._last_score = state["best"], tuple(state["last_score"])
         self._records.truncate(self.step)
         return self.step
-
-    def _trained(self) -> Iterator[tuple[str, torch.nn.Module, torch.optim.AdamW]]:
-        models = {"policy": self.policy.model, "critic": self._models.critic}
-        for name, optimiser in self._optimisers.items():
-            model = models[name]
-            assert model is not None
-            yield name, model, optimiser
-
-
-def _needs(algorithm: Algorithm, target: str) -> bool:
-    column = {"reference": "ref_logprobs", "teacher": "teacher_logprobs"}[target]
-    asked = {divergence.target for divergence in algorithm.divergences}
-    return column in algorithm.reads or target in asked
-
-
-def check_provided(
-    algorithm: Algorithm, *, reference: str | None, teacher: str | None, source: str
-) -> None:
-    """Refuse before step 0 what would fail in it."""
-    if algorithm.rows == "stored" and source == "policy":
-        raise ConfigurationError(
-            f"`{algorithm.name}` learns from stored responses or pairs, but rollout.source is "
-            "policy, so it would be taught its own samples. Set rollout.source=dataset and name a "
-            "task whose rows have `response`, or `chosen` and `rejected`."
-        )
-    for target, given in (("reference", reference), ("teacher", teacher)):
-        if given is None and _needs(algorithm, target):
-            raise ConfigurationError(
-                f"`{algorithm.name}` reads the {target}, but the local engine was started without "
-                f"one. Its loss compares the policy with it. Set {target}: to a model directory, a "
-                f"run{' or initial' if target == 'reference' else ''}, or choose an algorithm that "
-                "reads none."
-            )
-    missing = algorithm.reads - PROVIDED_HERE
-    if missing:
-        names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
-        raise ConfigurationError(
-            f"`{algorithm.name}` reads {names}, which the local engine's `train` does not provide. "
-            "Without it the loss has nothing to compare with. Run the program that makes it, or "
-            "choose an algorithm that does not read it."
-        )
-
-
-def learning_rate_factor(settings: EngineSettings, step: int) -> float:
-    """What the learning rates are multiplied by in the step after `step` steps."""
-    optimiser = settings.optimiser
-    warm = min(1.0, (step + 1) / optimiser.warmup_steps) if optimiser.warmup_steps else 1.0
-    if optimiser.decay == "constant" or optimiser.decay_steps is None:
-        return warm
-    shape = Schedule(start=1.0, end=0.0, steps=optimiser.decay_steps, shape=optimiser.decay)
-    return warm * shape.at(step=step, stage_step=step)
-
-
-def resolved_model(name: str) -> str:
-    """A model directory from a run or checkpoint directory; any other name as it is."""
-    for inside in ("final", "model"):
-        if (Path(name) / inside / "config.json").is_file():
-            return str(Path(name) / inside)
-    return name
-
-
-def _stage(directory: Path, result: Mapping[str, Any]) -> Stage:
-    paths = {name: directory / result[name] for name in ("last", "best")}
-    return Stage(**{**result, **paths})

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
 from jumar.engines.local.forward import (
+    Prompts,
     micro_batches,
     placed,
     response_hidden,
@@ -23,7 +24,6 @@ from jumar.engines.local.forward import (
     row_lengths,
 )
 from jumar.engines.local.models import lm_head
-from jumar.engines.local.rollouts import Rollout
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.settings import EngineSettings
 from jumar.errors import EngineError
@@ -62,30 +62,27 @@ class Updater:
         rollout = self.settings.rollout
         return Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
 
-    def update(self, rollout: Rollout, state: State) -> tuple[State, dict[str, float]]:
+    def update(
+        self, batch: RolloutBatch, prompts: Prompts, state: State
+    ) -> tuple[State, dict[str, float]]:
         """One rollout: its signals, then epochs x minibatches optimiser steps."""
-        batch = self._with_columns(rollout)
-        signals, state = compute_signals(self.algorithm, batch, state)
-        batch = batch.with_columns(**signals.columns, advantages=signals.advantages)
-        metrics, norms = [signals.metrics], []
-        for step, rows in enumerate(self._minibatches(batch)):
-            parts, norm = self._optimiser_step(rollout, batch, rows, step)
+        batch, state, about = self.with_signals(self.with_columns(batch, prompts), state)
+        metrics, norms = [about], []
+        for rows in self._minibatches(batch):
+            parts, norm = self.step(batch, prompts, rows)
             metrics += parts
             norms.append(norm)
-        numbers = {
-            name: float(total / count.clamp(min=1))
-            for name, (total, count) in sum_metrics(metrics).items()
-        }
+        numbers = means(metrics)
         if "ref_logprobs" in batch and "rollout_logprobs" in batch:
             tokens = batch.mask.sum().clamp(min=1)
             kl = kl_estimate(batch.rollout_logprobs, batch.ref_logprobs, kind="k3")
             numbers.setdefault("kl", float((kl * batch.mask).sum() / tokens))
         return state, numbers | {"grad_norm": float(np.mean(norms))}
 
-    def _with_columns(self, rollout: Rollout) -> RolloutBatch:
-        """Scores by frozen models, once per rollout."""
+    def with_columns(self, batch: RolloutBatch, prompts: Prompts) -> RolloutBatch:
+        """Scores by frozen models, and the critic's values as they are now."""
         models, limit = self.models, self.settings.optimiser.micro_batch_tokens
-        rows = rollout.prompts, rollout.batch.token_ids, rollout.batch.mask
+        rows = prompts, batch.token_ids, batch.mask
         wanted: dict[str, nn.Module | None] = {
             "ref_logprobs": models.reference,
             "teacher_logprobs": models.teacher,
@@ -94,13 +91,21 @@ class Updater:
         columns = {}
         with torch.no_grad():
             for name, model in wanted.items():
-                if model is not None and name in self.algorithm.reads:
+                if model is not None and name in self.algorithm.reads and name not in batch:
                     columns[name] = response_logprobs(
                         model, *rows, sampling=self.sampling, tokens=limit
                     )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
-        return rollout.batch.with_columns(**columns)
+        return batch.with_columns(**columns)
+
+    def with_signals(
+        self, batch: RolloutBatch, state: State
+    ) -> tuple[RolloutBatch, State, Metrics]:
+        """Advantages and what else the algorithm makes of whole groups."""
+        signals, state = compute_signals(self.algorithm, batch, state)
+        batch = batch.with_columns(**signals.columns, advantages=signals.advantages)
+        return batch, state, signals.metrics
 
     def _needs_old_pass(self) -> bool:
         """With one update per rollout the old policy is the current one, and no pass is needed."""
@@ -120,11 +125,12 @@ class Updater:
                 ids = torch.from_numpy(part).to(batch.group_ids)
                 yield torch.isin(batch.group_ids, ids).nonzero()[:, 0]
 
-    def _optimiser_step(
-        self, rollout: Rollout, batch: RolloutBatch, rows: Tensor, number: int
-    ) -> tuple[list[dict[str, tuple[Tensor, Tensor]]], float]:
+    def step(
+        self, batch: RolloutBatch, every_prompt: Prompts, rows: Tensor
+    ) -> tuple[list[Metrics], float]:
+        """One optimiser step on some rows: metrics of its micro-batches, and the gradient norm."""
         whole = batch.select(rows)
-        prompts = [rollout.prompts[i] for i in rows.tolist()]
+        prompts = [every_prompt[i] for i in rows.tolist()]
         groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
         limit = self.settings.optimiser.micro_batch_tokens
         splits = list(micro_batches(row_lengths(prompts, whole.mask), limit, groups))
@@ -136,12 +142,13 @@ class Updater:
         scale = LossScale.of(whole, stats)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        metrics = []
+        metrics: list[Metrics] = []
         for split in splits:
-            output = policy_loss(self.algorithm, self._tokens(whole, prompts, split), scale)
+            tokens = self._tokens(whole, prompts, split)
+            output = policy_loss(self.algorithm, tokens, scale)
             self._check_finite("loss", output.loss, whole)
             output.loss.backward()  # type: ignore[no-untyped-call]
-            metrics.append(dict(output.metrics))
+            metrics += [output.metrics, _of_right_and_wrong(tokens)]
         norm, critic_norm = self._clip_gradients()
         self._check_finite("gradient norm", norm, whole)
         self._check_finite("critic's gradient norm", critic_norm, whole)
@@ -149,9 +156,7 @@ class Updater:
             optimiser.step()
         return metrics, float(norm)
 
-    def _tokens(
-        self, whole: RolloutBatch, prompts: Sequence[Sequence[int]], split: Sequence[int]
-    ) -> TokenBatch:
+    def _tokens(self, whole: RolloutBatch, prompts: Prompts, split: Sequence[int]) -> TokenBatch:
         """Some rows with everything that carries a gradient, from one forward of each model."""
         batch = whole.select(torch.tensor(split, device=whole.mask.device))
         rows = [prompts[i] for i in split], batch.token_ids, batch.mask
@@ -187,7 +192,7 @@ class Updater:
         self,
         request: Divergence,
         hidden: Tensor,
-        rows: tuple[Sequence[Sequence[int]], Tensor, Tensor],
+        rows: tuple[Prompts, Tensor, Tensor],
     ) -> Tensor:
         other = self.models.target(request)
         other_hidden = None
@@ -226,3 +231,18 @@ class Updater:
             f"{path}. "
             "Look at its columns, lower the learning rate, or resume from the last checkpoint."
         )
+
+
+def means(parts: Sequence[Metrics]) -> dict[str, float]:
+    """Each metric's sum over its count; what counted nothing is left out."""
+    totals = sum_metrics(parts).items()
+    return {name: float(total / count) for name, (total, count) in totals if count > 0}
+
+
+def _of_right_and_wrong(tokens: TokenBatch) -> Metrics:
+    """Mean log-prob [nats per token] of right and of wrong responses, as the policy is now."""
+    logprobs, found = tokens.logprobs.detach(), {}
+    for name, rows in (("right", tokens.correct), ("wrong", ~tokens.correct)):
+        chosen = tokens.mask & rows[:, None]
+        found[f"logprob/{name}"] = (logprobs * chosen).sum(), chosen.sum()
+    return found

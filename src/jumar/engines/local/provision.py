@@ -1,0 +1,51 @@
+"""Whether an algorithm gets what it reads: asked before step 0, refused with a sentence."""
+
+from collections.abc import Collection
+
+from jumar.algorithm import Algorithm
+from jumar.errors import ConfigurationError
+from jumar.types import COLUMNS
+
+PROVIDED_HERE = frozenset(
+    {"old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "values", "old_values"}
+)
+
+
+def needs(algorithm: Algorithm, target: str) -> bool:
+    """Whether it reads the "reference" or the "teacher"."""
+    column = {"reference": "ref_logprobs", "teacher": "teacher_logprobs"}[target]
+    asked = {divergence.target for divergence in algorithm.divergences}
+    return column in algorithm.reads or target in asked
+
+
+def check_provided(
+    algorithm: Algorithm,
+    *,
+    reference: str | None,
+    teacher: str | None,
+    source: str,
+    made: Collection[str] = (),
+) -> None:
+    """Refuse what would fail in step 0; `made` are columns that the program makes."""
+    if algorithm.rows == "stored" and source == "policy":
+        raise ConfigurationError(
+            f"`{algorithm.name}` learns from stored responses or pairs, but rollout.source is "
+            "policy, so it would be taught its own samples. Set rollout.source=dataset and name a "
+            "task whose rows have `response`, or `chosen` and `rejected`."
+        )
+    for target, given in (("reference", reference), ("teacher", teacher)):
+        if given is None and needs(algorithm, target):
+            raise ConfigurationError(
+                f"`{algorithm.name}` reads the {target}, but the local engine was started without "
+                f"one. Its loss compares the policy with it. Set {target}: to a model directory, a "
+                f"run{' or initial' if target == 'reference' else ''}, or choose an algorithm that "
+                "reads none."
+            )
+    missing = algorithm.reads - PROVIDED_HERE - frozenset(made)
+    if missing:
+        names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
+        raise ConfigurationError(
+            f"`{algorithm.name}` reads {names}, which this program does not make. Without it the "
+            "loss has nothing to compare with. Run the program that makes it (`jumar list "
+            "programs`), or choose an algorithm that does not read it."
+        )

@@ -1,0 +1,119 @@
+"""ERPD: fit an extreme teacher to one fixed batch, then distil what it learned under the clip.
+
+    repeat `batches` times
+        batch   <- sample(policy)
+        teacher <- fit(batch, the run's algorithm), far outside any trust region
+        signal  <- log numerator - log denominator           per token, frozen, computed once
+        policy  <- fit(batch, erpd_student, signal), from the policy that sampled the batch
+        policy  <- train(policy, grpo, online_steps), where those are asked for
+
+What stands in the signal is the strategy:
+
+    strong      teacher / the policy that sampled the batch
+    weak        recovered / unlearned: a fit is pushed below its start, and another leads it back
+    away        teacher / the student of the first batch: away from a policy that was weak
+    ensemble    strong, then weak: two signals distilled in turn
+    none        no student: the teacher is the new policy, as a control
+
+Under `recover: none` one run of the teacher is both sides of weak: token_mse goes down before it
+goes up, so its snapshot after `unlearn_steps` is the denominator and its end the numerator. Fits
+take optimiser steps of `prompts_per_step` groups; online steps are rollouts.
+
+Paper: Extreme Region Policy Distillation, arXiv:2605.25582.
+Departs: the steps, the learning rates and the prompts of a step are not all in our copy of the
+paper; those here are ours, and so is the numerator of strategy away.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from jumar.engines.contract import Fit, Trainer
+
+Pair = tuple[Path, Path | None]  # numerator, denominator: None is the policy that sampled
+BACK: Mapping[str, Mapping[str, Any]] = {
+    "token_mse": {"name": "token_mse"},
+    "implicit_ce": {"name": "implicit_ce", "anchor": "ref_logprobs"},
+    "sft": {"name": "sft", "only_correct": True},
+}
+
+
+def erpd(
+    trainer: Trainer,
+    *,
+    batches: int = 3,
+    prompts: int = 1000,
+    responses: int = 16,
+    prompts_per_step: int = 32,
+    learning_rate: float | None = None,
+    strategy: Literal["strong", "weak", "away", "ensemble", "none"] = "strong",
+    teacher_steps: int = 70,
+    unlearn_steps: int = 10,
+    unlearn_learning_rate: float | None = None,
+    negative_weight: float = 1.0,
+    recover: Literal["none", "token_mse", "implicit_ce", "sft"] = "none",
+    student_steps: int = 10,
+    positives: Literal["all", "below", "above"] = "all",
+    kl_coef: float = 0.0,
+    entropy_coef: float = 0.0,
+    online_steps: int = 0,
+) -> None:
+    """`learning_rate` is that of every fit; None is the recipe's."""
+    unlearning = partial(
+        _unlearned_and_recovered,
+        unlearn_steps=unlearn_steps,
+        unlearn_learning_rate=unlearn_learning_rate or learning_rate,
+        negative_weight=negative_weight,
+        recover=recover,
+        steps=teacher_steps,
+    )
+    distillation = {
+        "name": "erpd_student",
+        "positives": positives,
+        "kl_coef": kl_coef,
+        "entropy_coef": entropy_coef,
+    }
+    first: Path | None = None  # the student of the first batch
+    for _ in range(batches):
+        batch = trainer.sample(prompts=prompts, responses=responses)
+        fit = partial(trainer.fit, batch, prompts=prompts_per_step, learning_rate=learning_rate)
+        pairs: list[Pair] = []
+        if strategy != "weak":
+            teacher = fit(steps=teacher_steps).last
+            pairs.append((teacher, first if strategy == "away" else None))
+        if strategy in ("weak", "ensemble"):
+            pairs.append(unlearning(fit))
+        policy: Path | None = None
+        for numerator, denominator in pairs if strategy != "none" else ():
+            signal = trainer.log_ratio(batch, numerator=numerator, denominator=denominator)
+            student = fit(steps=student_steps, algorithm=distillation, start=policy, signal=signal)
+            policy = student.last
+        if policy is None:
+            policy = trainer.adopt(teacher, steps=teacher_steps).last
+        else:
+            trainer.adopt(policy, steps=student_steps * len(pairs))
+        first = first or policy
+        if online_steps:
+            trainer.train(steps=online_steps, algorithm={"name": "grpo"})
+
+
+def _unlearned_and_recovered(
+    fit: Callable[..., Fit],
+    *,
+    unlearn_steps: int,
+    unlearn_learning_rate: float | None,
+    negative_weight: float,
+    recover: str,
+    steps: int,
+) -> Pair:
+    """What the batch teaches on the way back from a policy that was pushed down by it."""
+    if recover == "none":
+        run = fit(steps=steps, snapshots=[unlearn_steps])
+        return run.last, run.snapshots[unlearn_steps]
+    down = fit(
+        steps=unlearn_steps,
+        algorithm={"name": "token_mse", "negative_weight": negative_weight},
+        learning_rate=unlearn_learning_rate,
+    ).last
+    return fit(steps=steps, algorithm=BACK[recover], start=down, reference=down).last, down
