@@ -2,9 +2,18 @@
 
 from torch import Tensor
 
+from jumar.ops.masked import at_last_token
+from jumar.pieces import reads
 from jumar.types import RolloutBatch
 
 
 def verifier_reward(rollout: RolloutBatch) -> Tensor:
     """[B]: the reward as it came."""
     return rollout.rewards
+
+
+@reads("old_logprobs", "ref_logprobs")
+def kl_in_reward(rollout: RolloutBatch, *, kl_coef: float) -> Tensor:
+    """[B, T]: minus the KL at each token, and the verdict at the last."""
+    kl = rollout.old_logprobs - rollout.ref_logprobs
+    return at_last_token(rollout.rewards, rollout.mask) - kl_coef * kl

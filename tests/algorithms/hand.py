@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumar.algorithm import Algorithm, compute_signals, policy_loss
+from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
 from jumar.types import LossScale, RolloutBatch, TokenBatch
 
 Rows = Sequence[Sequence[float | None]]
@@ -79,7 +79,8 @@ def advantages(algorithm: Algorithm, batch: RolloutBatch) -> Tensor:
 
 def loss_of(algorithm: Algorithm, batch: TokenBatch) -> Tensor:
     """Scalar: the batch as a whole optimiser step."""
-    return policy_loss(algorithm, batch, LossScale.of(batch)).loss
+    scale = LossScale.of(batch, reduced_stats(algorithm, [batch]))
+    return policy_loss(algorithm, batch, scale).loss
 
 
 def gradient_of(algorithm: Algorithm, batch: TokenBatch) -> Tensor:

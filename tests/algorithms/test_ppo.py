@@ -1,8 +1,9 @@
 import torch
 
 from jumar import algorithms
+from jumar.advantages.gae import generalised_advantage
 from jumar.algorithm import policy_loss
-from jumar.algorithms.ppo import clipped_value_loss, generalised_advantage
+from jumar.algorithms.ppo import clipped_value_loss
 from jumar.ops.masked import at_last_token
 from jumar.types import LossScale, RolloutBatch
 
@@ -57,6 +58,29 @@ def test_with_lambda_0_the_advantage_is_the_one_step_error() -> None:
     signals, _ = generalised_advantage(rows, {}, gamma=1.0, lam=0.0)
     # errors -0.1, 0.2, 0.4, so returns 0.4, 0.6, 1.0
     near(signals.columns["returns"], [[0.4, 0.6, 1.0]])
+
+
+def test_the_critic_may_look_further_ahead_than_the_policy_by_hand() -> None:
+    rows = scored([1.0], [[0.5, 0.4, 0.6]])
+    near_sighted, _ = generalised_advantage(rows, {}, gamma=0.9, lam=0.8)
+    signals, _ = generalised_advantage(rows, {}, gamma=0.9, lam=0.8, critic_lam=1.0)
+    # with lambda 1 a return is the discounted reward, whatever the values: 0.81, 0.9, 1
+    near(signals.columns["returns"], [[0.81, 0.9, 1.0]])
+    assert torch.equal(signals.advantages, near_sighted.advantages)
+    same, _ = generalised_advantage(rows, {}, gamma=0.9, lam=0.8, critic_lam=0.8)
+    assert torch.equal(same.columns["returns"], near_sighted.columns["returns"])
+
+
+def test_the_entropy_bonus_is_a_term_of_its_own_and_off_by_default() -> None:
+    same = [[-1.0, -2.0]]
+    batch = tokens(
+        same, old_logprobs=same, advantages=[1.0], values=[[0.0, 0.0]], old_values=[[0.0, 0.0]],
+        returns=[[0.0, 0.0]], entropy=[[0.3, 0.5]],
+    )  # fmt: skip
+    # surrogate -1; the mean entropy is 0.4
+    near(loss_of(algorithms.ppo(), batch), -1.0)
+    near(loss_of(algorithms.ppo(entropy_coef=0.1), batch), -1.04)
+    assert algorithms.ppo().divergences == ()
 
 
 def test_the_value_loss_takes_the_worse_of_plain_and_clipped_by_hand() -> None:

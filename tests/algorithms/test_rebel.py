@@ -61,4 +61,16 @@ def test_the_released_codes_form_is_eta_squared_times_this() -> None:
     policy, old = [[-1.0], [-2.0]], [[-1.4], [-1.8]]
     batch = tokens(policy, old_logprobs=old, rewards=[1.0, 0.0])
     # difference of log-ratios 0.4 + 0.2, of rewards 1: (0.6 - 3)^2 = 5.76 = 9 * 0.64
-    near(9 * loss_of(algorithms.rebel(eta=3.0), batch), 5.76)
+    paper, code = algorithms.rebel(eta=3.0), algorithms.rebel(eta=3.0, form="code")
+    near(9 * loss_of(paper, batch), 5.76)
+    near(loss_of(code, batch), 5.76)
+    near(gradient_of(code, batch), 9 * gradient_of(paper, batch), atol=1e-12)
+
+
+def test_with_eta_1_the_two_forms_are_one() -> None:
+    batch = tokens([[-1.0], [-2.0]], old_logprobs=[[-1.4], [-1.8]], rewards=[1.0, 0.0])
+    near(
+        loss_of(algorithms.rebel(form="code"), batch),
+        loss_of(algorithms.rebel(), batch).detach(),
+        atol=1e-12,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from jumar import algorithms
-from jumar.algorithm import policy_loss
+from jumar.algorithm import policy_loss, reduced_stats
 from jumar.types import LossScale
 
 from .batch import GROUPS, PAIRS, hashed_kept, hashed_tokens
@@ -21,7 +21,8 @@ def golden(name: str) -> dict[str, Any]:
     algorithm = algorithms.get(name)
     kept = hashed_kept(algorithm, PAIRS if algorithm.unit == "group" else GROUPS)
     tokens = hashed_tokens(algorithm, kept)
-    loss = policy_loss(algorithm, tokens, LossScale.of(tokens)).loss
+    scale = LossScale.of(tokens, reduced_stats(algorithm, [tokens]))
+    loss = policy_loss(algorithm, tokens, scale).loss
     loss.backward()
     grads = {n: c.grad for n, c in tokens.columns.items() if c.requires_grad and c.grad is not None}
     return {

@@ -150,7 +150,7 @@ def test_gradients_reach_only_columns_that_carry_one(subject: str) -> None:
         if column.is_floating_point()
     }
     tokens = w.tokens(w.live).with_columns(**leaves)
-    policy_loss(w.algorithm, tokens, LossScale.of(tokens)).loss.backward()
+    policy_loss(w.algorithm, tokens, LossScale.of(tokens, tokens.stats)).loss.backward()
     reached = {name for name, leaf in leaves.items() if leaf.grad is not None}
     assert reached <= set(live_columns(w.algorithm))
     assert any(leaves[name].grad.abs().sum() > 0 for name in reached)

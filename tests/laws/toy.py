@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
-from jumar.algorithms.a_star_po import optimal_value
 from jumar.ops.divergence import Divergence
 from jumar.ops.logprobs import Head, divergence
+from jumar.programs.a_star_po import optimal_value
 from jumar.types import LossScale, RolloutBatch, State, TokenBatch
 
 VOCABULARY, PROMPTS, SAMPLES = 3, 2, 8
@@ -105,6 +105,9 @@ class Toy:
             "teacher_logprobs": lambda: self.logprobs(self.teacher, rollout),
             "old_values": lambda: self.values(rollout),
             "optimal_values": lambda: self.optimal_values(rollout),
+            "signal": lambda: (
+                self.logprobs(self.teacher, rollout) - self.logprobs(self.reference, rollout)
+            ),
         }
         with torch.no_grad():
             return {name: made[name]() for name in self.algorithm.reads - {"values"}}
@@ -147,5 +150,7 @@ class Toy:
         """[B]: V* from 64 responses of the reference to each prompt."""
         prompt = torch.arange(PROMPTS).repeat_interleave(64)
         right = (self.sample(self.reference, prompt) == TARGETS[prompt]).all(dim=1)
-        values = optimal_value(right.double().view(PROMPTS, 64), beta=0.5)
+        rewards = right.double().view(PROMPTS, 64).tolist()
+        found = [optimal_value(row, beta=0.5) for row in rewards]
+        values = torch.tensor(found, dtype=torch.float64)
         return values[rollout.group_ids]

@@ -39,8 +39,29 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "dapo": [{"overlong_limit": 5, "overlong_cache": 3}],
     "grpo": [{"kl_coef": 0.0}, {"kl_coef": linear(1.0, 0.0, 10)}],
-    "ppo": [{"kl_coef": 0.1, "gamma": 0.9, "lam": 0.8}],
+    "ppo": [
+        {"kl_coef": 0.1, "gamma": 0.9, "lam": 0.8},
+        {"lam": 0.5, "critic_lam": 1.0, "entropy_coef": 0.01},
+    ],
     "opd": [{"top_k": 2}],
+    "bapo": [{"share": 0.7, "dual_clip": 3.0}],
+    "gppo": [{"beta_low": 0.25, "dual_clip": None}],
+    "topr": [{"level": "token", "behaviour": "old_logprobs", "baseline": -0.5}],
+    "vapo": [{"alpha": 1.0, "nll_coef": 0.0}],
+    "rebel": [{"eta": 0.5, "form": "code"}],
+    "sft": [{"only_correct": True}],
+    "erpd_student": [{"positives": "below", "kl_coef": 0.1, "entropy_coef": 0.01}],
+    "implicit_ce": [{"agg": "mean", "beta": 1.0, "anchor": "ref_logprobs", "kl_coef": 0.01}],
+    "token_mse": [{"negative_weight": 0.5}],
+    "oreo": [{"kl_coef": 0.0}],
+    "dro": [{"tau": 0.05}],
+    "dqo": [{"lam": 0.9, "max_log_weight": None}],
+    "sym_dapo": [{"estimator": "k3", "kl_coef": linear(1.0, 0.0, 10)}],
+    "kdrl": [{"skip_correct": True, "kl_coef": 1.0}],
+    "mopd": [{"mode": "clip", "alpha": 0.0}],
+    "gkd": [{"beta": 0.0}, {"beta": 1.0, "top_k": 2}],
+    "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
+    "tgdpo": [{"alpha": 2.0}],
 }
 
 
@@ -98,7 +119,8 @@ class World:
     def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
         signals, rollout = self.signals(), self.built()
         tokens = TokenBatch(columns=rollout.columns, step=3, stage_step=2, seed=self.seed)
-        return tokens.with_columns(advantages=signals.advantages, **signals.columns, **leaves)
+        tokens = tokens.with_columns(advantages=signals.advantages, **signals.columns, **leaves)
+        return replace(tokens, stats=reduced_stats(self.algorithm, [tokens]))
 
 
 @dataclass(frozen=True)

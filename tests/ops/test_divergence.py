@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jumar.ops.divergence import Divergence, KLEstimator, kl_estimate
+from jumar.ops.divergence import Divergence, KLEstimator, force_reversal, kl_estimate
 
 THETA = torch.tensor([0.3, -0.8, 1.1, 0.0], dtype=torch.float64)
 OTHER = torch.tensor([0.1, 0.4, 0.2, 0.3], dtype=torch.float64).log()
@@ -66,6 +66,41 @@ def test_k2_as_a_loss_has_the_gradient_of_the_reverse_divergence() -> None:
 
 def test_k3_as_a_loss_has_the_gradient_of_the_forward_divergence() -> None:
     torch.testing.assert_close(expected_gradient("k3"), exact_gradient(forward=True))
+
+
+def test_k1_is_right_inside_the_advantage() -> None:
+    """There it weighs the score function: E[k1 grad log pi] = grad KL(pi || other)."""
+    theta = THETA.clone().requires_grad_()
+    logprobs = theta.log_softmax(0)
+    k1 = kl_estimate(logprobs, OTHER, kind="k1").detach()
+    (gradient,) = torch.autograd.grad((logprobs.exp().detach() * k1 * logprobs).sum(), theta)
+    torch.testing.assert_close(gradient, exact_gradient(forward=False))
+
+
+def test_force_reversal_by_hand() -> None:
+    # beta 0.5: a token turns where sign(A) * deviation exceeds 2 |A|
+    cases = [
+        (1.0, 1.9, False), (1.0, 2.1, True), (1.0, -5.0, False),
+        (-1.0, -1.9, False), (-1.0, -2.1, True), (-1.0, 5.0, False),
+        (0.1, 0.3, True), (4.0, 7.9, False), (4.0, 8.1, True), (0.0, 9.0, False),
+    ]  # fmt: skip
+    advantages, deviation, turned = zip(*cases, strict=True)
+    found = force_reversal(torch.tensor([advantages]), torch.tensor([deviation]), 0.5)
+    assert found.dtype == torch.bool
+    assert found.tolist() == [list(turned)]
+    assert not force_reversal(torch.tensor([advantages]), torch.tensor([deviation]), 0.0).any()
+
+
+@pytest.mark.parametrize("advantage", [1.0, -0.3])
+def test_force_reversal_is_where_the_slope_of_the_penalised_update_has_the_other_sign(
+    advantage: float,
+) -> None:
+    deviation = torch.linspace(-9, 9, 37, dtype=torch.float64).requires_grad_()
+    update = advantage * deviation - 0.4 * kl_estimate(deviation, torch.tensor(0.0), kind="k2")
+    (slope,) = torch.autograd.grad(update.sum(), deviation)
+    found = force_reversal(torch.tensor(advantage).double(), deviation.detach(), 0.4)
+    assert torch.equal(found, slope * advantage < 0)
+    assert found.any()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,14 @@
 import torch
 from torch import Tensor
 
-from jumar.ops.masked import at_last_token, response_mean, response_sum, spread, whitened
+from jumar.ops.masked import (
+    at_last_token,
+    remaining_sum,
+    response_mean,
+    response_sum,
+    spread,
+    whitened,
+)
 
 MASK = torch.tensor([[True, False, True, False], [True, False, False, False], [False] * 4])
 X = torch.tensor([[1.0, 50.0, 3.0, 50.0], [4.0, 50.0, 50.0, 50.0], [50.0] * 4])
@@ -17,6 +24,12 @@ def test_nan_behind_the_mask_does_not_leak_into_a_sum_or_its_gradient() -> None:
     response_mean(x, MASK).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [[0.5, 0, 0.5, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_what_remains_is_the_token_and_those_after_it() -> None:
+    x = X.masked_fill(~MASK, torch.nan)
+    # behind the mask the sum of what follows stands, which nobody reads
+    assert remaining_sum(x, MASK).tolist() == [[4, 3, 3, 0], [4, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_spread_gives_a_number_to_each_token_of_its_response() -> None:

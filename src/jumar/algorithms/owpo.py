@@ -7,7 +7,6 @@ Paper: One-Way Policy Optimization for Self-Evolving LLMs, arXiv:2605.22156, eq.
 Departs: the range [w_min, w_max] of App. B.4 and the counts of active samples of sec. 3.2 are not in our copy of the paper; 0.5, 2.0 and "all" are ours, and so are the reading that inactive samples train as plain DAPO and the draw that picks them. Everything else, dual clip and overlong reward too, is our `dapo`.   Elsewhere: absent from TRL and verl; RLSD's weight has the same form around a teacher.
 """
 
-import math
 from dataclasses import replace
 from typing import Literal
 
@@ -20,6 +19,7 @@ from jumar.ops.draws import row_uniform
 from jumar.pieces import Piece, makes, piece, reads
 from jumar.schedules import Schedule, value_at
 from jumar.types import RolloutBatch, Signals, State, TokenBatch
+from jumar.weights.one_way import lead_weight
 
 Variant = Literal["full", "no_asymmetry", "no_locking", "no_acceleration"]
 
@@ -31,11 +31,9 @@ def one_way_weight(
     """[B, T]: above 1 where the policy trails its reference, below 1 where it leads, always > 0."""
     deviation = (tokens[policy] - tokens.ref_logprobs).detach()
     lead = deviation.abs() if variant == "no_asymmetry" else tokens.advantages.sign() * deviation
-    # clamping the exponent, not its exp, keeps any log-ratio finite
-    low = 0.0 if variant == "no_locking" else math.log(w_min)
-    high = 0.0 if variant == "no_acceleration" else math.log(w_max)
-    weight = (-lead).clamp(low, high).exp()
-    return torch.where(tokens.active[:, None], weight, 1.0)
+    low = 1.0 if variant == "no_locking" else w_min
+    high = 1.0 if variant == "no_acceleration" else w_max
+    return torch.where(tokens.active[:, None], lead_weight(lead, low, high), 1.0)
 
 
 @makes("active")

@@ -1,48 +1,25 @@
 """PPO: a critic predicts the return from every token; what exceeds its prediction is the advantage.
 
     d_t = reward_t + gamma V_{t+1} - V_t             A_t = d_t + gamma lam A_{t+1}, then whitened
-    L   = clipped surrogate(A) + value_coef * max((V - G)^2, (clip(V, V_old +- value_clip) - G)^2)
-    reward_t = [t is the last token] R - kl_coef * (log pi_old - log pi_ref)           G_t = A_t + V_t
+    L   = clipped surrogate(A) + value_coef * max((V - G)^2, (clip(V, V_old +- value_clip) - G)^2) - entropy_coef * H(pi)
+    reward_t = [t is the last token] R - kl_coef * (log pi_old - log pi_ref)           G_t = A_t + V_t, with critic_lam
 
 Paper: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv:1707.06347.   Code: https://github.com/openai/baselines, baselines/ppo2/model.py.
-Departs: gamma = lam = 1, as for language models (the paper: 0.99 and 0.95 on control tasks), and an optional KL inside the reward. The value clip and the whitening are the code's, not the paper's; we whiten over the rollout, the code over a minibatch. value_coef = 0.5 is verl's (the code's comes to 0.25); no entropy bonus.   Elsewhere: verl's estimator `gae` with its `vanilla` loss (dual clip 3, value clip 0.5); TRL 1.16 has no PPO.
+Departs: gamma = lam = 1, as for language models (the paper: 0.99 and 0.95 on control tasks), and an optional KL inside the reward. The value clip and the whitening are the code's, not the paper's; we whiten over the rollout, the code over a minibatch. value_coef = 0.5 is verl's (the code's comes to 0.25). A lambda of its own for the critic's returns (critic_lam) is of later work, see `vapo`; the entropy bonus is the paper's, and off (entropy_coef = 0.0).   Elsewhere: verl's estimator `gae` with its `vanilla` loss (dual clip 3, value clip 0.5); TRL 1.16 has no PPO.
 """
 
 import torch
 from torch import Tensor
 
-from jumar.algorithm import Algorithm
-from jumar.ops.masked import at_last_token, whitened
-from jumar.pieces import makes, piece, reads
-from jumar.rewards import verifier_reward
+from jumar.advantages.gae import generalised_advantage
+from jumar.algorithm import Algorithm, Penalty
+from jumar.ops.divergence import Divergence
+from jumar.penalties.kl import requested_divergence
+from jumar.pieces import piece, reads
+from jumar.rewards import kl_in_reward, verifier_reward
+from jumar.schedules import Schedule
 from jumar.surrogates.clipped import clipped_surrogate
-from jumar.types import RolloutBatch, Signals, State, TokenBatch
-
-
-@reads("old_logprobs", "ref_logprobs")
-def kl_in_reward(rollout: RolloutBatch, *, kl_coef: float) -> Tensor:
-    """[B, T]: minus the KL at each token, and the verdict at the last."""
-    kl = rollout.old_logprobs - rollout.ref_logprobs
-    return at_last_token(rollout.rewards, rollout.mask) - kl_coef * kl
-
-
-@makes("returns")
-@reads("old_values")
-def generalised_advantage(
-    rollout: RolloutBatch, state: State, *, gamma: float, lam: float
-) -> tuple[Signals, State]:
-    """[B, T]: whitened GAE. Masked positions hand on what comes after them unchanged."""
-    rewards, values, mask = rollout.token_rewards, rollout.old_values, rollout.mask
-    next_value = next_advantage = torch.zeros_like(rollout.rewards)
-    advantages = torch.zeros_like(values)
-    for t in reversed(range(mask.shape[1])):
-        delta = rewards[:, t] + gamma * next_value - values[:, t]
-        advantage = delta + gamma * lam * next_advantage
-        next_value = torch.where(mask[:, t], values[:, t], next_value)
-        next_advantage = torch.where(mask[:, t], advantage, next_advantage)
-        advantages[:, t] = advantage * mask[:, t]
-    columns = {"returns": advantages + values}
-    return Signals(advantages=whitened(advantages, mask), columns=columns), state
+from jumar.types import TokenBatch
 
 
 @reads("values", "old_values", "returns")
@@ -59,15 +36,23 @@ def ppo(
     clip_high: float = 0.2,
     gamma: float = 1.0,
     lam: float = 1.0,
+    critic_lam: float | None = None,
     kl_coef: float = 0.0,
     value_clip: float = 0.2,
     value_coef: float = 0.5,
+    entropy_coef: float | Schedule = 0.0,
 ) -> Algorithm:
-    """kl_coef = 0 leaves the reference out altogether."""
+    """kl_coef = 0 leaves the reference out altogether; critic_lam None is lam."""
+    entropy = Penalty(
+        name="negative_entropy",
+        coef=entropy_coef,
+        piece=piece(requested_divergence, divergence=Divergence(kind="entropy"), sign=-1.0),
+    )
     return Algorithm(
         name="ppo",
         reward=piece(kl_in_reward, kl_coef=kl_coef) if kl_coef else piece(verifier_reward),
-        advantage=piece(generalised_advantage, gamma=gamma, lam=lam),
+        advantage=piece(generalised_advantage, gamma=gamma, lam=lam, critic_lam=critic_lam),
         surrogate=piece(clipped_surrogate, clip_low=clip_low, clip_high=clip_high),
+        penalties=(entropy,) if entropy_coef else (),
         value_loss=piece(clipped_value_loss, clip=value_clip, coef=value_coef),
     )

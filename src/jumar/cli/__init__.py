@@ -158,6 +158,38 @@ def show(
 
 @app.command(
     epilog=_examples(
+        "jumar reproduce a_star_po",
+        "jumar reproduce a_star_po --jobs 8 --out my-results",
+        "jumar reproduce a_star_po --check",
+    )
+)
+def reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="a_star_po.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Records and page are kept here.")
+    ] = Path("docs/results"),
+    work: Annotated[
+        Path, typer.Option(metavar="DIR", help="Run directories are made here.")
+    ] = Path("runs/reproduce"),
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs at a time, one thread each.")
+    ] = 2,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare the page with its records.")
+    ] = False,
+) -> None:
+    """Repeat a paper's comparison at a small scale, with a verdict for each of its claims.
+
+    What is finished is kept: stop it and give the same command again.
+    """
+    from jumar.cli.reproducing import reproduce_and_write
+
+    with reported():
+        reproduce_and_write(paper, out, work, jobs, check=check)
+
+
+@app.command(
+    epilog=_examples(
         "jumar check --task gym:chain_sum",
         'jumar check --task "gsm8k?test=test.jsonl&train=train.jsonl" --limit 200',
     )

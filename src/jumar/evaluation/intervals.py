@@ -73,6 +73,13 @@ def mean(values: Values) -> Estimate:
     return Estimate(centre, centre - half, centre + half)
 
 
+def ratio(totals: Values, counts: Values) -> Estimate:
+    """Sum of [P] totals over sum of [P] counts, as nats per token; linearised, by Student's t."""
+    value = float(np.sum(totals) / np.sum(counts))
+    spread = mean((totals - value * counts) / np.mean(counts))
+    return Estimate(value, value + spread.low, value + spread.high)
+
+
 def paired_difference(after: Values, before: Values, *, samples: tuple[float, float]) -> Estimate:
     """Mean of `after` minus mean of `before`, both [P] on the same prompts in the same order."""
     return _difference(after, before, samples, _correlation(after, before))

@@ -31,6 +31,15 @@ def kl_estimate(logprobs: Tensor, other: Tensor, *, kind: KLEstimator) -> Tensor
             return (-u).exp() + u - 1
 
 
+def force_reversal(advantages: Tensor, deviation: Tensor, beta: float) -> Tensor:
+    """[B, T] bool: where a penalty of beta * k2 turns a token's update against its advantage.
+
+    `deviation` is log pi - log pi_ref in nats. On-policy the update has the slope
+    A - beta * deviation, against A where sign(A) * deviation > |A| / beta; A = 0 has no direction.
+    """
+    return beta * advantages.sign() * deviation > advantages.abs()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
     """A request for a term over the whole vocabulary, which the engine answers as a [B, T] column.

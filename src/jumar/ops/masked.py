@@ -19,6 +19,11 @@ def response_mean(x: Tensor, mask: Tensor) -> Tensor:
     return response_sum(x, mask) / token_counts(mask)
 
 
+def remaining_sum(x: Tensor, mask: Tensor) -> Tensor:
+    """[B, T]: the sum over each token and those after it in its response."""
+    return x.masked_fill(~mask, 0).flip(1).cumsum(dim=1).flip(1)
+
+
 def spread(x: Tensor, mask: Tensor) -> Tensor:
     """[B, T]: one number per response, given to each of its tokens; [B, T] stays as it is."""
     return (x[:, None] if x.dim() == 1 else x).expand_as(mask).masked_fill(~mask, 0)

@@ -70,7 +70,7 @@ def total_steps(name: str, settings: Mapping[str, Any]) -> int:
 
 
 class _Rehearsal:
-    """A trainer whose verbs end at once."""
+    """A trainer whose verbs end at once; it refuses what would fail hours later."""
 
     steps = 0
 
@@ -80,13 +80,25 @@ class _Rehearsal:
     def adopt(self, model: Path, *, steps: int) -> Stage:
         return self._stage(steps)
 
-    def reference_rewards(self, **_: Any) -> ReferenceRewards:
+    def reference_rewards(self, *, samples: int, **_: Any) -> ReferenceRewards:
+        _positive("reference_rewards", samples=samples)
         return ReferenceRewards(rewards={}, correct={})
 
-    def sample(self, **_: Any) -> Path:
+    def sample(self, *, prompts: int, responses: int) -> Path:
+        _positive("sample", prompts=prompts, responses=responses)
         return Path("batch")
 
-    def fit(self, rollout: Path, *, steps: int, snapshots: Collection[int] = (), **_: Any) -> Fit:
+    def fit(
+        self,
+        rollout: Path,
+        *,
+        steps: int,
+        prompts: int,
+        snapshots: Collection[int] = (),
+        learning_rate: float | None = None,
+        **_: Any,
+    ) -> Fit:
+        _positive("fit", steps=steps, prompts=prompts, learning_rate=learning_rate)
         saved = {at: Path(f"step-{at}") for at in snapshots if at <= steps}
         return Fit(steps=steps, last=Path("last"), snapshots=saved)
 
@@ -99,3 +111,12 @@ class _Rehearsal:
             first_step=first, last_step=self.steps, last=Path("last"), best=Path("best"),
             last_score=None, best_score=None,
         )  # fmt: skip
+
+
+def _positive(verb: str, **numbers: float | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number <= 0:
+            raise ConfigurationError(
+                f"The program calls `{verb}` with {name}={number}, which needs to be above 0, or "
+                "there is nothing to learn from. Raise the program's setting."
+            )

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from jumar.engines.contract import Trainer
+from jumar.errors import ConfigurationError
 from jumar.pieces import makes
 
 
@@ -31,8 +32,13 @@ def a_star_po(
     drop_unsolved: bool = False,
 ) -> None:
     """`drop_unsolved` leaves out the prompts that no sample of the reference solved."""
-    found = trainer.reference_rewards(samples=samples, seed=value_seed)
     beta = math.inf if beta_value == "mean" else beta_value
+    if beta < 0:
+        raise ConfigurationError(
+            f"`program.beta_value` is {beta}, but V* lies between the mean of the rewards and the "
+            'largest, for values from infinity to 0. Set it to at least 0, or to "mean".'
+        )
+    found = trainer.reference_rewards(samples=samples, seed=value_seed)
     values = {prompt: optimal_value(r, beta=beta) for prompt, r in found.rewards.items()}
     unsolved = [prompt for prompt, right in found.correct.items() if not any(right)]
     trainer.train(
@@ -49,6 +55,7 @@ def optimal_value(rewards: Sequence[float], *, beta: float) -> float:
         return best
     if math.isinf(beta):
         return math.fsum(rewards) / len(rewards)
-    # measured from the best one, so that no reward over a small beta overflows
-    mean = math.fsum(math.exp((r - best) / beta) for r in rewards) / len(rewards)
-    return best + beta * math.log(mean)
+    # measured from the best one, so that no reward over a small beta overflows; less 1, so that
+    # nothing is lost beside it under a large one
+    mean = math.fsum(math.expm1((r - best) / beta) for r in rewards) / len(rewards)
+    return best + beta * math.log1p(mean)

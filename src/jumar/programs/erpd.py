@@ -5,19 +5,20 @@
         teacher <- fit(batch, the run's algorithm), far outside any trust region
         signal  <- log numerator - log denominator           per token, frozen, computed once
         policy  <- fit(batch, erpd_student, signal), from the policy that sampled the batch
-        policy  <- train(policy, grpo, online_steps), where those are asked for
+        policy  <- train(policy, grpo without KL, online_steps), where those are asked for
 
 What stands in the signal is the strategy:
 
     strong      teacher / the policy that sampled the batch
     weak        recovered / unlearned: a fit is pushed below its start, and another leads it back
-    away        teacher / the student of the first batch: away from a policy that was weak
+    away        teacher / the student of the first batch, which itself is made by strong
     ensemble    strong, then weak: two signals distilled in turn
     none        no student: the teacher is the new policy, as a control
 
 Under `recover: none` one run of the teacher is both sides of weak: token_mse goes down before it
-goes up, so its snapshot after `unlearn_steps` is the denominator and its end the numerator. Fits
-take optimiser steps of `prompts_per_step` groups; online steps are rollouts.
+goes up, so its snapshot after `unlearn_steps` is the denominator and its end the numerator. Under
+another `recover` it is pushed down by a fit of its own, with `unlearn_learning_rate` and
+`negative_weight`. Fits take optimiser steps of `prompts_per_step` groups, online steps rollouts.
 
 Paper: Extreme Region Policy Distillation, arXiv:2605.25582.
 Departs: the steps, the learning rates and the prompts of a step are not all in our copy of the
@@ -30,7 +31,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jumar.engines.contract import Fit, Trainer
+from jumar.errors import ConfigurationError
 
+ONLINE: Mapping[str, Any] = {"name": "grpo", "clip_high": 0.28, "kl_coef": 0.0}
 Pair = tuple[Path, Path | None]  # numerator, denominator: None is the policy that sampled
 BACK: Mapping[str, Mapping[str, Any]] = {
     "token_mse": {"name": "token_mse"},
@@ -60,6 +63,12 @@ def erpd(
     online_steps: int = 0,
 ) -> None:
     """`learning_rate` is that of every fit; None is the recipe's."""
+    if strategy in ("weak", "ensemble") and recover == "none" and unlearn_steps >= teacher_steps:
+        raise ConfigurationError(
+            f"`program.unlearn_steps` is {unlearn_steps}, but under recover none it needs to come "
+            f"before the end of the teacher's {teacher_steps} steps, to be told from it. Lower it, "
+            "or name a loss that recovers."
+        )
     unlearning = partial(
         _unlearned_and_recovered,
         unlearn_steps=unlearn_steps,
@@ -94,8 +103,8 @@ def erpd(
         else:
             trainer.adopt(policy, steps=student_steps * len(pairs))
         first = first or policy
-        if online_steps:
-            trainer.train(steps=online_steps, algorithm={"name": "grpo"})
+        if online_steps > 0:
+            trainer.train(steps=online_steps, algorithm=ONLINE)
 
 
 def _unlearned_and_recovered(

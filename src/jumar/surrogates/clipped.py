@@ -27,6 +27,11 @@ def clipped(
     """Elementwise over ratios and advantages of one shape, or shapes that broadcast on purpose."""
     plain = -advantages * r
     loss = torch.maximum(plain, -advantages * r.clamp(1 - clip_low, 1 + clip_high))
+    return dual_clipped(loss, advantages, dual_clip)
+
+
+def dual_clipped(loss: Tensor, advantages: Tensor, dual_clip: float | None) -> Tensor:
+    """The loss, at most -A dual_clip where A < 0; as it is where dual_clip is None."""
     if dual_clip is None:
         return loss
     return torch.where(advantages < 0, torch.minimum(loss, -advantages * dual_clip), loss)

@@ -73,6 +73,14 @@ def load(target: str) -> Callable[..., Any]:
     return found
 
 
+def source(target: str) -> bytes:
+    """The content of the file in which the function stands; empty where there is none to read."""
+    where = target.rpartition(":")[0]
+    spec = None if where.endswith(".py") else importlib.util.find_spec(where)
+    file = Path(where if spec is None else spec.origin or where).expanduser()
+    return file.read_bytes() if file.is_file() else b""
+
+
 def _file_module(path: str) -> Any:
     file = Path(path).expanduser().resolve()
     name = f"jumar_user_{file.stem}"

@@ -1,6 +1,9 @@
 """A task that needs no arithmetic: a response is right when most of it sorts before "k"."""
 
+import hashlib
+import json
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +57,33 @@ def write_model(directory: Path, seed: int = 0) -> Path:
 
 
 class Log:
-    """An observer that remembers, and can stop a run after a step as ctrl-C would."""
+    """An observer that remembers, and can stop a run as ctrl-C would: after a step, or after so
+    many calls of any kind.
+    """
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, *, stop_at_call: int | None = None) -> None:
         self.steps: dict[int, dict[str, float]] = {}
-        self.stop_after = stop_after
+        self.phases: list[str] = []
+        self.calls = 0
+        self.stop_after, self.stop_at_call = stop_after, stop_at_call
 
     def on_phase(self, text: str) -> None:
-        pass
+        self.phases.append(text)
+        self._called()
 
     def on_step(self, step: int, total: int | None, metrics: Any) -> None:
         self.steps[step] = dict(metrics)
         if step == self.stop_after:
             raise KeyboardInterrupt
+        self._called()
 
     def on_validation(self, step: int, estimates: Any) -> None:
-        pass
+        self._called()
+
+    def _called(self) -> None:
+        self.calls += 1
+        if self.calls == self.stop_at_call:
+            raise KeyboardInterrupt
 
 
 SETTINGS = {
@@ -89,17 +103,18 @@ def settings(**changes: Any) -> EngineSettings:
 def trainer(
     directory: Path, model: Path, pool: ScoringPool, *,
     algorithm: str | Algorithm = "grpo", log: Log | None = None,
-    reference: str | None = "same", teacher: str | None = None, **changes: Any,
+    reference: str | None = "same", teacher: str | None = None, made: Collection[str] = (),
+    rows: int = 64, examples: Task | None = None, **changes: Any,
 ) -> LocalTrainer:  # fmt: skip
     """A trainer over the letters; `changes` are settings."""
     from jumar.engines.local.models import load_model
 
     chosen = settings(**changes)
     weights, text = load_model(model, dtype=chosen.loading.dtype)
-    letters = task()
+    letters = examples or task()
     policy = LocalPolicy(
         weights, text, letters.template, chosen.loading, max_prompt_tokens=20,
-        max_response_tokens=chosen.rollout.max_response_tokens, rows=64,
+        max_response_tokens=chosen.rollout.max_response_tokens, rows=rows,
     )  # fmt: skip
 
     def validation(policy: LocalPolicy, step: int) -> dict[str, Estimate]:
@@ -120,11 +135,32 @@ def trainer(
         settings=chosen,
         validation=validation,
         observer=log or Log(),
+        made=made,
     )
 
 
 def weights_of(directory: Path) -> bytes:
     return (directory / "model.safetensors").read_bytes()
+
+
+def lines_of(metrics: Path) -> list[dict[str, Any]]:
+    """Lines of a metrics.jsonl without what a clock said."""
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    timed = ("time/", "tokens_per_second")
+    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+
+
+def left_by(directory: Path) -> dict[str, Any]:
+    """Every weight, moment, batch and signal of a run, bit for bit, and every line of metrics."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    found: dict[str, Any] = {}
+    for file in files:
+        name = file.relative_to(directory).as_posix()
+        if file.suffix == ".safetensors":
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        elif file.name == "metrics.jsonl":
+            found[name] = lines_of(file)
+    return found
 
 
 def counted(texts: list[str]) -> Counter[str]:

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from jumar.programs.ratchet import ratchet
 from jumar.schedules import linear
 from jumar.tasks.task import Example
 from jumar.types import RolloutBatch, TokenBatch
-from jumar.verifiers.pool import ScoringPool
 
 RECORDS = {name: algorithms.get(name) for name in algorithms.names()}
 OF_PROGRAMS = {name for name, record in RECORDS.items() if record.reads - PROVIDED_HERE}
@@ -25,22 +23,9 @@ RUNNABLE = sorted(RECORDS.keys() - OF_PROGRAMS)
 FROM_DATASET = {name for name, record in RECORDS.items() if record.rows == "stored"}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return letters.write_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ScoringPool]:
-    with ScoringPool(letters.task().verifier, workers=1) as opened:
-        yield opened
-
-
 def metrics(directory: Path) -> list[dict]:
     """The run's lines without what a clock said."""
-    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    timed = ("time/", "tokens_per_second")
-    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+    return letters.lines_of(directory / "metrics.jsonl")
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

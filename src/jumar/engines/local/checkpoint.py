@@ -51,10 +51,15 @@ def replace_directory(path: Path, write: Writer) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Replace one JSON file in one step."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace one file in one step."""
     with _clear_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{UNFINISHED}{path.name}-{os.getpid()}")
-        _write(unfinished, json.dumps(content, indent=1, sort_keys=True))
+        _write(unfinished, text)
         os.replace(unfinished, path)
         _flush(path.parent)
 

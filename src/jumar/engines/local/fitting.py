@@ -26,8 +26,6 @@ from jumar.engines.local.update import Updater, means
 from jumar.errors import DataError
 from jumar.types import RolloutBatch, State
 
-RENEWED = ("advantages", "returns", "old_values")  # what a critic's next epoch makes anew
-
 
 def snapshot(directory: Path, step: int) -> Path:
     """Where a fit leaves the model of an optimiser step."""
@@ -46,14 +44,16 @@ class Fitting:
     observer: Observer
     prompts: int  # groups of one optimiser step
 
-    def run(self, steps: int, snapshots: Collection[int]) -> None:
+    def run(self, steps: int, snapshots: Collection[int]) -> float:
         """`steps` optimiser steps, going on after the newest checkpoint of this very call; leaves
-        the model in `last` and those of `snapshots` beside it.
+        the model in `last` and those of `snapshots` beside it. Seconds of all the steps there are.
         """
+        start = perf_counter()
         batch, state = self._prepared()
-        done, batch = self._restored(batch)
+        done, batch, state = self._restored(batch, state)
         records = Records(self.directory)
         records.truncate(done)
+        prepared = perf_counter() - start
         for step in range(done + 1, steps + 1):
             start = perf_counter()
             epoch, place = divmod(step - 1, self._steps_per_epoch(batch))
@@ -68,8 +68,9 @@ class Fitting:
             if step in snapshots:
                 checkpoint.replace_directory(snapshot(self.directory, step), self._save_model)
             if step % self.updater.settings.checkpoints.every == 0 and step < steps:
-                self._save(step, batch)
+                self._save(step, batch, state)
         checkpoint.replace_directory(self.directory / "last", self._save_model)
+        return prepared + records.total("time/step")
 
     def _prepared(self) -> tuple[RolloutBatch, State]:
         algorithm, stored = self.updater.algorithm, self.rollout
@@ -107,25 +108,28 @@ class Fitting:
 
     # ------------------------------------------------------------------ down and up again
 
-    def _save(self, step: int, batch: RolloutBatch) -> None:
+    def _save(self, step: int, batch: RolloutBatch, state: State) -> None:
         def write(path: Path) -> None:
             self.trained.write(path, self.tokenizer)
-            if self.trained.critic is not None:
-                made = {name: batch[name].contiguous() for name in RENEWED}
-                save_file(made, path / "batch.safetensors")
+            if self.trained.critic is not None:  # what its next epoch makes anew
+                made = batch.columns.keys() - self.rollout.batch.columns.keys() | {"rewards"}
+                columns = {name: batch[name].contiguous() for name in made}
+                save_file(columns, path / "batch.safetensors")
+                save_file(dict(state), path / "algorithm-state.safetensors")
             (path / "state.json").write_text(json.dumps({"step": step}))
 
         root = self.directory / "checkpoints"
         checkpoint.save(root, step, write)
         checkpoint.prune(root, keep_last=1)
 
-    def _restored(self, batch: RolloutBatch) -> tuple[int, RolloutBatch]:
+    def _restored(self, batch: RolloutBatch, state: State) -> tuple[int, RolloutBatch, State]:
         path = checkpoint.newest(self.directory / "checkpoints")
         if path is None:
-            return 0, batch
+            return 0, batch, state
         self.trained.read(path, self.updater.settings.loading.dtype)
         if self.trained.critic is not None:
-            made = load_file(path / "batch.safetensors", device=str(batch.mask.device))
-            batch = batch.with_columns(**made)
+            device = str(batch.mask.device)
+            batch = batch.with_columns(**load_file(path / "batch.safetensors", device=device))
+            state = load_file(path / "algorithm-state.safetensors")
         step: int = json.loads((path / "state.json").read_text())["step"]
-        return step, batch
+        return step, batch, state

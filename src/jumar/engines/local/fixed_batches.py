@@ -44,6 +44,7 @@ class FixedBatches:
     pool: ScoringPool
     algorithm: Algorithm  # the run's
     reference: str | None  # the run's
+    teacher: str | None  # the run's
     settings: EngineSettings
     order: PromptOrder
     journal: Journal
@@ -55,9 +56,8 @@ class FixedBatches:
         if entry.result is not None:  # a checkpoint may be older than this call
             self.order.position = max(self.order.position, entry.result["position"])
             return entry.directory / "batch"
-        start = perf_counter()
-        self.observer.on_phase(f"Sampling a fixed batch: {responses} x {prompts} prompts.")
         examples = self.order.next(prompts)
+        self.observer.on_phase(f"Sampling a fixed batch: {responses} x {len(examples)} prompts.")
         size = max(1, self.policy.rows // responses)
         chunks = [examples[at : at + size] for at in range(0, len(examples), size)]
         parts = []
@@ -68,15 +68,15 @@ class FixedBatches:
             parts.append(FixedBatch.read(path, self._device))
         batch = FixedBatch.concat(parts)
         batch.write(entry.directory / "batch")
-        checkpoint.remove_directory(entry.directory / "parts")
         entry.finish(
             {
                 "position": self.order.position,
-                "seconds": perf_counter() - start,
+                "seconds": batch.seconds,
                 "sampled_tokens": int(batch.batch.mask.sum()),
                 "pass@1": float(batch.batch.correct.float().mean()),
             }
         )
+        checkpoint.remove_directory(entry.directory / "parts")
         return entry.directory / "batch"
 
     def reference_rewards(self, *, samples: int, seed: int = 0) -> ReferenceRewards:
@@ -132,7 +132,6 @@ class FixedBatches:
             },
         )
         if entry.result is None:
-            start_time = perf_counter()
             self.observer.on_phase(f"Fitting {chosen.name} to the fixed batch, {steps} steps.")
             batch = FixedBatch.read(rollout, self._device)
             extra = read_column(signal, self._device) if signal else {}
@@ -141,12 +140,12 @@ class FixedBatches:
             updater, trained = self._updater(
                 entry.directory, chosen, start, reference, learning_rate
             )
-            Fitting(
+            seconds = Fitting(
                 updater=updater, trained=trained, rollout=batch, tokenizer=self.policy.tokenizer,
                 directory=entry.directory, observer=self.observer, prompts=prompts,
             ).run(steps, snapshots)  # fmt: skip
+            entry.finish({"seconds": seconds})
             checkpoint.remove_directory(entry.directory / "checkpoints")
-            entry.finish({"seconds": perf_counter() - start_time})
         saved = {at: snapshot(entry.directory, at) for at in sorted(snapshots) if at <= steps}
         return Fit(steps=steps, last=entry.directory / "last", snapshots=saved)
 
@@ -161,10 +160,11 @@ class FixedBatches:
             | {name: self._relative(path) for name, path in sides.items()},
         )
         if entry.result is None:
+            start = perf_counter()
             batch = FixedBatch.read(rollout, self._device)
             above, below = (self._logprobs(path, batch) for path in sides.values())
             write_column(entry.directory / "signal", "signal", above - below)
-            entry.finish({})
+            entry.finish({"seconds": perf_counter() - start})
         return entry.directory / "signal"
 
     # ------------------------------------------------------------------ parts
@@ -184,6 +184,7 @@ class FixedBatches:
     def _collect(
         self, examples: Sequence[Example], responses: int, step: int, draw: int
     ) -> FixedBatch:
+        start = perf_counter()
         collector = Collector(
             policy=self.policy, pool=self.pool, algorithm=self.algorithm, settings=self.settings
         )
@@ -193,9 +194,8 @@ class FixedBatches:
         stored = FixedBatch.of(rollout)
         with torch.no_grad():
             old = self._of_model(self.policy.model, stored)
-        return replace(
-            stored, batch=replace(stored.batch.with_columns(old_logprobs=old), step=step)
-        )
+        batch = replace(stored.batch.with_columns(old_logprobs=old), step=step)
+        return replace(stored, batch=batch, seconds=perf_counter() - start)
 
     def _logprobs(self, model: Path | None, batch: FixedBatch) -> Tensor:
         """[B, T] nats. The model is loaded, asked once and let go."""
@@ -214,7 +214,7 @@ class FixedBatches:
         check_provided(
             algorithm,
             reference=str(reference) if reference else self.reference,
-            teacher=None,
+            teacher=self.teacher,
             source="dataset",  # a fixed batch is one
             made=there,
         )
@@ -237,6 +237,8 @@ class FixedBatches:
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):
             models.reference = load_frozen(anchor, "reference", self.policy, loading)
+        if self.teacher is not None and needs(algorithm, "teacher"):
+            models.teacher = load_frozen(self.teacher, "teacher", self.policy, loading)
         if algorithm.value_loss is not None:
             models.critic = new_critic(policy)
         trained = Trained(

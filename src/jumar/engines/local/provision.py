@@ -41,11 +41,13 @@ def check_provided(
                 f"run{' or initial' if target == 'reference' else ''}, or choose an algorithm that "
                 "reads none."
             )
-    missing = algorithm.reads - PROVIDED_HERE - frozenset(made)
+    # nobody recorded the log-probs that stored rows were written with
+    here = PROVIDED_HERE - {"rollout_logprobs"} if source == "dataset" else PROVIDED_HERE
+    missing = algorithm.reads - here - frozenset(made)
     if missing:
         names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
         raise ConfigurationError(
-            f"`{algorithm.name}` reads {names}, which this program does not make. Without it the "
-            "loss has nothing to compare with. Run the program that makes it (`jumar list "
-            "programs`), or choose an algorithm that does not read it."
+            f"`{algorithm.name}` reads {names}, which this program and {source} rows do not give. "
+            "Without it the loss has nothing to compare with. Run the program that makes it (`jumar "
+            "list programs`), or choose an algorithm that does not read it."
         )

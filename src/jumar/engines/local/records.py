@@ -42,6 +42,11 @@ class Records:
         whole.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(whole, self.metrics)
 
+    def total(self, name: str) -> float:
+        """The sum of one number over all steps that are written down."""
+        text = self.metrics.read_text(encoding="utf-8") if self.metrics.exists() else ""
+        return float(sum(json.loads(line).get(name, 0.0) for line in text.splitlines()))
+
     def write_rollout(self, step: int, rollout: Rollout) -> None:
         """Every kept response of a step with its score and the reason."""
         self.rollouts.mkdir(exist_ok=True)

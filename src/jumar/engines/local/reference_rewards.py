@@ -1,16 +1,20 @@
 """What the reference earns on every training prompt: sampled once, kept on disk, shared by runs.
 
-The place is named by a hash of all that the numbers depend on (prompts as token ids, gold answers,
-verifier, weights, sampling), so another run finds them, and one that changed any of it does not.
-Chunks are kept as they are finished; a run that was killed goes on.
+The place is named by a hash of all that the numbers depend on (prompts as token ids, what the
+verifier reads, the verifier and the files of its functions, weights, sampling), so another run
+finds them, and one that changed any of it does not. Chunks are kept as they are finished; a run
+that was killed goes on, and of several at once one samples while the others wait.
 """
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,8 +27,10 @@ from jumar.engines.local.tiny import cache_root
 from jumar.engines.settings import EngineSettings
 from jumar.tasks.task import Example
 from jumar.verifiers.pool import ScoringPool
+from jumar.verifiers.reward_function import source
 
 FILE = "rewards.safetensors"
+COSTS = {"seconds": "seconds", "sampled_tokens": "tokens"}
 STEP = -1  # of the draws: no step of training has it
 
 
@@ -41,37 +47,38 @@ class RewardStore:
     observer: Observer
 
     def get(self) -> tuple[ReferenceRewards, dict[str, float]]:
-        """The rewards, and what they cost: seconds and sampled tokens, 0 where they were there."""
+        """The rewards, and the seconds and tokens that they cost when they were made."""
         home = cache_root() / f"rewards-{self._digest()}"
-        cost = {"seconds": 0.0, "sampled_tokens": 0.0, "reused": 1.0}
-        if (home / FILE).is_file():
-            self.observer.on_phase(f"The reference's rewards are there already: {home}")
-        else:
-            cost = self._make(home)
+        with _alone(home.with_name(f"{home.name}.lock")):
+            there = (home / FILE).is_file()
+            if there:
+                self.observer.on_phase(f"The reference's rewards are there already: {home}")
+            else:
+                self._make(home)
         checkpoint.verify(home)
         found = load_file(home / FILE)
+        cost = {name: float(found[key].sum()) for name, key in COSTS.items()}
         ids = found["prompt_ids"].tolist()
         return ReferenceRewards(
             rewards=dict(zip(ids, found["rewards"].tolist(), strict=True)),
             correct=dict(zip(ids, found["correct"].bool().tolist(), strict=True)),
-        ), cost
+        ), {**cost, "reused": float(there)}
 
-    def _make(self, home: Path) -> dict[str, float]:
+    def _make(self, home: Path) -> None:
         self.observer.on_phase(
             f"Sampling the reference {self.samples} times on {len(self.examples)} prompts, once."
         )
         parts = home.with_name(f"{home.name}.parts")
-        chunks = [self._part(parts / f"{i:05d}", chunk) for i, chunk in enumerate(self._chunks())]
+        chunks = [self._part(parts / name, chunk) for name, chunk in self._chunks()]
         columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
         checkpoint.replace_directory(home, lambda path: save_file(columns, path / FILE))
         checkpoint.remove_directory(parts)
-        seconds, tokens = (float(columns[name].sum()) for name in ("seconds", "tokens"))
-        return {"seconds": seconds, "sampled_tokens": tokens, "reused": 0.0}
 
-    def _chunks(self) -> Iterator[Sequence[Example]]:
+    def _chunks(self) -> Iterator[tuple[str, Sequence[Example]]]:
+        """Named by their place, so that a run with another size of chunks takes none as its own."""
         size = max(1, self.reference.rows // self.samples)
         for start in range(0, len(self.examples), size):
-            yield self.examples[start : start + size]
+            yield f"{start:06d}-{size}", self.examples[start : start + size]
 
     def _part(self, path: Path, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """One chunk: [P, N] per prompt and sample; seconds and tokens are shares of a prompt."""
@@ -114,14 +121,44 @@ class RewardStore:
             "samples": self.samples,
             "seed": self.seed,
             "length": self.reference.max_response_tokens,
+            "eos": sorted(self.reference.prompts.eos_ids),
+            "model": _about(self.reference.model.config),
             "scoring": self.settings.scoring.model_dump(exclude={"workers"}),
             "verifier": self.pool.verifier.to_dict(),
         }
         found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for example in self.examples:
-            row = [self.reference.prompts.encode(example), example.answer]
-            found.update(json.dumps(row).encode())
+            row = [self.reference.prompts.encode(example), example.prompt, example.answer]
+            found.update(json.dumps([*row, dict(example.metadata)], sort_keys=True).encode())
+        for target in _functions(self.pool.verifier.to_dict()):
+            found.update(source(target))
         for name, weight in sorted(self.reference.model.state_dict().items()):
             found.update(name.encode())
             found.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return found.hexdigest()[:16]
+
+
+def _about(config: Any) -> str:
+    """What a model is besides its weights, such as how it scales positions."""
+    about = {k: v for k, v in config.to_dict().items() if k[:1] != "_"}
+    about.pop("transformers_version", None)
+    return json.dumps(about, sort_keys=True, default=str)
+
+
+def _functions(verifier: Any) -> Iterator[str]:
+    """The targets of the user's own functions, wherever in a verifier they stand."""
+    if isinstance(verifier, dict):
+        found = verifier.get("target")
+        yield from [found] if isinstance(found, str) else []
+    if isinstance(verifier, dict | list | tuple):
+        for part in verifier.values() if isinstance(verifier, dict) else verifier:
+            yield from _functions(part)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock; one that is killed lets it go."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -16,6 +16,7 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampled, Sampling
 from jumar.engines.settings import EngineSettings
+from jumar.errors import DataError
 from jumar.tasks.task import Example
 from jumar.types import RolloutBatch
 from jumar.verifiers.pool import ScoringPool
@@ -113,6 +114,12 @@ class Collector:
                 groups += len(torch.unique(kept[-1].batch.group_ids))
             if groups == wanted:
                 break
+        if not seen:
+            raise DataError(
+                f"The program leaves out all {len(order.examples)} training prompts, but a step "
+                "needs some to sample. Nothing would be learned. Keep those that no sample solved "
+                "(drop_unsolved=false), or start from a stronger model."
+            )
         numbers = _numbers(seen) | {f"time/{name}": seconds for name, seconds in times.items()}
         numbers |= {"groups": float(groups), "refills": float(len(seen) - 1)}
         return (Rollout.concat(kept) if kept else None), numbers
@@ -152,7 +159,9 @@ class Collector:
         scores = self.pool.score(texts, rows) if given is None else given
         times["score"] += perf_counter() - start
         if settings.control == "shuffled_rewards":
-            mixed = np.random.default_rng((self.settings.seed, step)).permutation(len(scores))
+            # a fixed batch draws under a negative step, which is no seed
+            seeds = self.settings.seed, step % 2**64
+            mixed = np.random.default_rng(seeds).permutation(len(scores))
             scores = [scores[i] for i in mixed]
         encoded = {e.prompt_id: self.policy.prompts.encode(e) for e in examples}
         return Rollout(

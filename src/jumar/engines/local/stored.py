@@ -26,6 +26,7 @@ class FixedBatch:
     batch: RolloutBatch
     prompts: Prompts
     lines: Sequence[str]
+    seconds: float = 0.0  # that sampling and scoring took
 
     @classmethod
     def of(cls, rollout: Rollout) -> Self:
@@ -41,6 +42,7 @@ class FixedBatch:
             batch=joined([part.batch for part in parts]),
             prompts=[prompt for part in parts for prompt in part.prompts],
             lines=[line for part in parts for line in part.lines],
+            seconds=sum(part.seconds for part in parts),
         )
 
     def select(self, rows: Tensor) -> Self:
@@ -56,11 +58,11 @@ class FixedBatch:
         """Publish it whole."""
         batch = self.batch
         about = {"step": batch.step, "stage_step": batch.stage_step, "seed": batch.seed}
+        beside = {"prompts": [list(prompt) for prompt in self.prompts], "seconds": self.seconds}
 
         def write(path: Path) -> None:
             save_file({n: c.contiguous() for n, c in batch.columns.items()}, path / BATCH)
-            prompts = [list(prompt) for prompt in self.prompts]
-            (path / ABOUT).write_text(json.dumps({**about, "prompts": prompts}))
+            (path / ABOUT).write_text(json.dumps({**about, **beside}))
             text = "".join(line + "\n" for line in self.lines)
             (path / RESPONSES).write_text(text, encoding="utf-8")
 
@@ -71,12 +73,13 @@ class FixedBatch:
         """What `write` published, verified against its hashes."""
         checkpoint.verify(directory)
         about = json.loads((directory / ABOUT).read_text())
-        prompts = about.pop("prompts")
+        prompts, seconds = about.pop("prompts"), about.pop("seconds")
         columns = load_file(directory / BATCH, device=str(device))
         return cls(
             batch=RolloutBatch.build(**columns, **about),
             prompts=prompts,
             lines=(directory / RESPONSES).read_text(encoding="utf-8").splitlines(),
+            seconds=seconds,
         )
 
 

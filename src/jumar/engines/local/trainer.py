@@ -74,8 +74,8 @@ class LocalTrainer:
         self._measure_against(reference)
         self._fixed = FixedBatches(
             directory=directory, policy=policy, pool=pool, algorithm=algorithm,
-            reference=reference, settings=settings, order=self._order, journal=self._journal,
-            observer=observer,
+            reference=reference, teacher=teacher, settings=settings, order=self._order,
+            journal=self._journal, observer=observer,
         )  # fmt: skip
 
     def _use(self, algorithm: Algorithm) -> None:

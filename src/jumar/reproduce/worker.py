@@ -1,0 +1,152 @@
+"""One run of a study in a process of its own: train, score, measure, write the record.
+
+python -m jumar.reproduce.worker JOB.json
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from jumar import tasks
+from jumar.engines.local.checkpoint import write_json
+from jumar.engines.local.distance import reverse_kl
+from jumar.engines.local.models import load_model
+from jumar.engines.local.preparation import load_policy, scoring_pool
+from jumar.engines.settings import EngineSettings
+from jumar.evaluation.evaluate import as_list, evaluate
+from jumar.evaluation.intervals import ratio
+from jumar.reports.progress import Progress
+from jumar.run import EVALUATION_SEED, Run
+
+SAMPLES, PROMPTS, KL_PROMPTS = 8, 400, 200
+
+
+def main() -> None:
+    """Do the job that the file on the command line describes."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    torch.set_num_threads(1)
+    record = base_record(job) if job["arm"] == "base" else run_record(job)
+    write_json(Path(job["record"]), record)
+
+
+def base_record(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The untrained model on every task."""
+    return {"made": made(), "scores": {"base": scores(job["model"], job)}}
+
+
+def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Train by the recipe, then score the last policy and the one that validated best."""
+    directory = Path(job["directory"])
+    run = Run(**job["recipe"], seed=job["seed"], out=directory)
+    with Progress() as progress:
+        run.train(resume=(directory / "config.yaml").exists(), observer=progress)
+    rows = list(metrics(directory))
+    steps = [row for row in rows if "validation" not in row]
+    curve = [(row["step"], row["validation"]["pass@1"][0]) for row in rows if "validation" in row]
+    found = {
+        "made": made(),
+        "config": job["config"],
+        "steps": len(steps),
+        "time": times(directory, steps),
+        "tokens": sum(row["sampled_tokens"] for row in steps) + spent(directory, "sampled_tokens"),
+        "curve": [[row["step"], row["reward"], row.get("kl"), row["entropy"]] for row in steps],
+        "surrogate": [row.get("surrogate") for row in steps],
+        "validation": curve,
+        "validated": max((score for _, score in curve), default=None),
+        "hashes": {
+            "metrics": steps[-1]["digest"] if steps else None,
+            "weights": weights(directory),
+        },
+    }
+    if job["score"]:
+        models = {"best": best_model(directory), "last": directory / "final"}
+        found["scores"] = {name: scores(str(path), job) for name, path in models.items()}
+    return found
+
+
+def scores(model: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampled and greedy on every task of the study, and the KL to the start on the first."""
+    settings = EngineSettings.model_validate(
+        {name: job["recipe"][name] for name in EngineSettings.model_fields if name in job["recipe"]}
+    )
+    found: dict[str, Any] = {}
+    for name, spec in job["tasks"].items():
+        task = tasks.get(spec)
+        with Progress() as progress, scoring_pool(task.verifier, settings) as pool:
+            policy = load_policy(model, task, settings, progress)
+            examples = task.test[:PROMPTS]
+            sampled = evaluate(policy, pool, examples, samples=SAMPLES, seed=EVALUATION_SEED)
+            greedy = evaluate(policy, pool, examples, temperature=0.0, seed=EVALUATION_SEED)
+        estimates = {**sampled.estimates(), "greedy": greedy.estimates()["pass@1"]}
+        found[name] = {key: as_list(value) for key, value in estimates.items()}
+        if "kl" not in found:
+            start, _ = load_model(job["model"])
+            nats, tokens = reverse_kl(
+                policy, start, examples[:KL_PROMPTS], samples=4, seed=EVALUATION_SEED
+            )
+            found["kl"] = as_list(ratio(nats, tokens))
+    return found
+
+
+def metrics(directory: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run."""
+    for line in (directory / "metrics.jsonl").read_text().splitlines():
+        yield json.loads(line)
+
+
+def results(directory: Path) -> list[dict[str, Any]]:
+    """What the program's verbs left, in order."""
+    files = sorted((directory / "stages").glob("*/stage.json"))
+    return [json.loads(file.read_text())["result"] for file in files]
+
+
+def best_model(directory: Path) -> Path:
+    """The policy that validated best in the whole run."""
+    stages = [result for result in results(directory) if "best" in result]
+    best: str = max(stages, key=lambda stage: stage["best_score"] or 0.0)["best"]
+    return directory / best
+
+
+def spent(directory: Path, key: str) -> float:
+    """Seconds or sampled tokens of the verbs that do not train the policy step by step."""
+    return float(sum(result.get(key, 0.0) for result in results(directory)))
+
+
+def times(directory: Path, steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds by what they were spent on; stages apart from training steps."""
+    names = ("sample", "score", "update", "step")
+    found = {name: sum(row.get(f"time/{name}", 0.0) for row in steps) for name in names}
+    stages = spent(directory, "seconds")
+    return {**found, "stages": stages, "total": found["step"] + stages}
+
+
+def weights(directory: Path) -> str:
+    """A hash of the final weights."""
+    tensors = load_file(directory / "final" / "model.safetensors")
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(tensors[name].contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def made() -> dict[str, str]:
+    """Where a record comes from."""
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+if __name__ == "__main__":
+    main()
