@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from golden.batch import GROUPS, hashed_rollout, hashed_tokens
-from jumar.algorithm import Algorithm, policy_loss
+from jumar.algorithm import Algorithm, policy_loss, reduced_stats
 from jumar.types import LossScale, RolloutBatch, TokenBatch
 
 PINNED = {"trl": "1.16.0", "verl": "0.9.1"}
@@ -59,7 +59,8 @@ class Compared:
 
 def ours(algorithm: Algorithm, tokens: TokenBatch, leaf: str = "logprobs") -> Compared:
     """What the algorithm gives on these rows as one whole optimiser step."""
-    loss = policy_loss(algorithm, tokens, LossScale.of(tokens)).loss
+    scale = LossScale.of(tokens, reduced_stats(algorithm, [tokens]))
+    loss = policy_loss(algorithm, tokens, scale).loss
     (gradient,) = torch.autograd.grad(loss, tokens[leaf])
     return Compared(loss.detach(), gradient)
 

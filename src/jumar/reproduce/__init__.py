@@ -10,7 +10,7 @@ from pathlib import Path
 from jumar.errors import ConfigurationError, nearest
 from jumar.reproduce.study import Study
 
-_PARTS = {"study", "runs", "worker", "page", "verdicts", "costs"}
+_PARTS = {"study", "runs", "worker", "page", "memory"}
 
 
 def names() -> list[str]:

@@ -52,7 +52,9 @@ class Runner:
     def run(self) -> None:
         """The base, the tuning of each method with the same budget, then every arm."""
         self._all([self._base(), *self._tuning()])
-        self._all(self._arms())
+        self._all([job for job in self._arms() if job.score])
+        timed = [job for job in self._arms() if not job.score]
+        self._all(sorted(timed, key=lambda job: job.seed), jobs=1)
 
     def missing(self) -> int:
         """How many runs there are still to make; later arms count as soon as tuning is done."""
@@ -98,13 +100,13 @@ class Runner:
             for seed in range(arm.seeds):
                 yield Job(
                     arm=arm.name, seed=seed, recipe=merged(arm.recipe, tuned),
-                    record=self.store / f"{arm.name}-seed{seed}.json",
+                    record=self.store / f"{arm.name}-seed{seed}.json", score=not arm.timed,
                 )  # fmt: skip
 
     # ------------------------------------------------------------------ running them
 
-    def _all(self, jobs: Sequence[Job] | Iterator[Job]) -> None:
-        left = [job for job in jobs if not job.done]
+    def _all(self, every: Sequence[Job], *, jobs: int | None = None) -> None:
+        left = [job for job in every if not job.done]
         start, lock, finished = perf_counter(), threading.Lock(), 0
 
         def run(job: Job) -> str | None:
@@ -120,7 +122,7 @@ class Runner:
                 )
             return failure
 
-        with ThreadPoolExecutor(self.jobs) as pool:
+        with ThreadPoolExecutor(jobs or self.jobs) as pool:
             failures = [failure for failure in pool.map(run, left) if failure]
         if failures:
             raise EngineError(
@@ -144,6 +146,7 @@ class Runner:
             "score": job.score,
             "model": job.recipe.get("model", "tiny"),
             "tasks": dict(self.study.tasks),
+            "memory": dict(self.study.memory),
             "directory": str(directory),
             "record": str(job.record),
         }

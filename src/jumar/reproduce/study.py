@@ -4,7 +4,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ class Arm:
     recipe: Mapping[str, Any]
     seeds: int
     tuned_as: str | None = None  # the arm whose tuned settings it takes; None: nothing is tuned
+    timed: bool = False  # run alone and in turn with the other timed ones, and not scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Study:
     tasks: Mapping[str, str]  # where every arm is scored; the first is trained on
     claims: Sequence[Claim]
     table: Callable[["Records"], str]  # Markdown
-    base: Mapping[str, Any] = field(default_factory=dict)  # of the untrained model's record
+    memory: Mapping[str, tuple[Mapping[str, Any], int]]  # algorithm, responses of a micro-batch
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""

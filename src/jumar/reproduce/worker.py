@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -25,9 +26,11 @@ from jumar.engines.settings import EngineSettings
 from jumar.evaluation.evaluate import as_list, evaluate
 from jumar.evaluation.intervals import ratio
 from jumar.reports.progress import Progress
+from jumar.reproduce.memory import measured
 from jumar.run import EVALUATION_SEED, Run
 
 SAMPLES, PROMPTS, KL_PROMPTS = 8, 400, 200
+WARM_UP = 2  # steps
 
 
 def main() -> None:
@@ -39,8 +42,9 @@ def main() -> None:
 
 
 def base_record(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The untrained model on every task."""
-    return {"made": made(), "scores": {"base": scores(job["model"], job)}}
+    """The untrained model on every task, and the memory that each method's update takes."""
+    memory = measured(job["memory"])
+    return {"made": made(), "scores": {"base": scores(job["model"], job)}, "memory": memory}
 
 
 def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,11 +126,11 @@ def spent(directory: Path, key: str) -> float:
 
 
 def times(directory: Path, steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds by what they were spent on; stages apart from training steps."""
-    names = ("sample", "score", "update", "step")
-    found = {name: sum(row.get(f"time/{name}", 0.0) for row in steps) for name in names}
-    stages = spent(directory, "seconds")
-    return {**found, "stages": stages, "total": found["step"] + stages}
+    """Seconds: of stages, and the median step by what it was spent on; the first are warming up."""
+    names = ("sample", "score", "update", "forward", "step")
+    warm = steps[WARM_UP:]
+    found = {name: median(row.get(f"time/{name}", 0.0) for row in warm) for name in names}
+    return {**found, "stages": spent(directory, "seconds")}
 
 
 def weights(directory: Path) -> str:

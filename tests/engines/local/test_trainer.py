@@ -45,7 +45,7 @@ def test_every_algorithm_trains_and_moves_the_weights(name, model, pool, tmp_pat
 
 @pytest.mark.parametrize("name", sorted(OF_PROGRAMS))
 def test_what_another_program_makes_is_refused_before_step_0(name, model, pool, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"this program does not make"):
+    with pytest.raises(ConfigurationError, match=r"this program and policy rows do not give"):
         trainer(tmp_path / "run", model, pool, algorithm=name)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 

@@ -48,6 +48,6 @@ def check_provided(
         names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
         raise ConfigurationError(
             f"`{algorithm.name}` reads {names}, which this program and {source} rows do not give. "
-            "Without it the loss has nothing to compare with. Run the program that makes it (`jumar "
-            "list programs`), or choose an algorithm that does not read it."
+            "Without it the loss has nothing to compare with. Run the program that makes it "
+            "(`jumar list programs`), or choose an algorithm that does not read it."
         )

@@ -7,6 +7,7 @@ of the whole optimiser step, and gradients add up.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -66,8 +67,9 @@ class Updater:
         self, batch: RolloutBatch, prompts: Prompts, state: State
     ) -> tuple[State, dict[str, float]]:
         """One rollout: its signals, then epochs x minibatches optimiser steps."""
+        start = perf_counter()
         batch, state, about = self.with_signals(self.with_columns(batch, prompts), state)
-        metrics, norms = [about], []
+        forward, metrics, norms = perf_counter() - start, [about], []
         for rows in self._minibatches(batch):
             parts, norm = self.step(batch, prompts, rows)
             metrics += parts
@@ -77,6 +79,7 @@ class Updater:
             tokens = batch.mask.sum().clamp(min=1)
             kl = kl_estimate(batch.rollout_logprobs, batch.ref_logprobs, kind="k3")
             numbers.setdefault("kl", float((kl * batch.mask).sum() / tokens))
+        numbers["time/forward"] = forward  # by frozen models; the rest of the update is training
         return state, numbers | {"grad_norm": float(np.mean(norms))}
 
     def with_columns(self, batch: RolloutBatch, prompts: Prompts) -> RolloutBatch:
