@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -143,8 +144,11 @@ def weights(directory: Path) -> str:
 
 
 def made() -> dict[str, str]:
-    """Where a record comes from."""
+    """Where a record comes from; "none" is the commit of an installed package."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     return {
+        "commit": commit or "none",
         "python": platform.python_version(),
         "torch": version("torch"),
         "transformers": version("transformers"),
