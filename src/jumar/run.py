@@ -24,11 +24,12 @@ from jumar.engines.local.checkpoint import replace_directory, write_json
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import (
     check_examples,
+    check_routes,
     load_policy,
     scoring_pool,
     with_fitting_prompts,
 )
-from jumar.engines.local.provision import check_provided
+from jumar.engines.local.provision import Teacher, check_provided
 from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import EngineSettings
 from jumar.errors import ConfigurationError
@@ -84,7 +85,7 @@ class Run:
         check_provided(
             algorithm,
             reference=self._anchor(self.config.reference),
-            teacher=self._anchor(self.config.teacher),
+            teacher=self._teacher(),
             source=self.config.rollout.source,
             made=programs.made(self.config.program.name),
         )
@@ -110,6 +111,7 @@ class Run:
             never = settings.evaluation.model_copy(update={"every": 0, "final_prompts": 0})
             settings = settings.model_copy(update={"evaluation": never})
         check_examples(task, policy, settings)
+        check_routes(task, self._teacher())
         with scoring_pool(verifier, settings) as pool:
             trainer = self._trainer(algorithm, policy, pool, task, settings, observer)
             self._make_directory()  # from here on nothing is wrong with the input
@@ -138,7 +140,7 @@ class Run:
             directory=self.directory,
             policy=policy,
             reference=self._anchor(self.config.reference),
-            teacher=self._anchor(self.config.teacher),
+            teacher=self._teacher(),
             task=task,
             pool=pool,
             algorithm=algorithm,
@@ -159,6 +161,12 @@ class Run:
     def _anchor(self, name: str | None) -> str | None:
         """A reference or teacher by its model name: "initial" is what the run starts from."""
         return self.config.model if name == "initial" else name
+
+    def _teacher(self) -> Teacher:
+        given = self.config.teacher
+        if isinstance(given, dict):
+            return {name: self._anchor(model) or "" for name, model in given.items()}
+        return self._anchor(given)
 
     def _check_directory(self, resume: bool) -> None:
         """Refuse before anything is loaded; a directory that is resumed must be this very run's."""

@@ -51,6 +51,7 @@ COLUMNS: Mapping[str, Column] = {
     "rollout_logprobs": Column("BT", "nats, as the sampler reported them: the behaviour policy"),
     "ref_logprobs": Column("BT", "nats, the anchor"),
     "teacher_logprobs": Column("BT", "nats, the teacher, already routed row by row"),
+    "teacher_ids": Column("B", "int: which of several teachers the prompt has"),
     "values": Column("BT", "the critic's expected return, with gradient"),
     "old_values": Column("BT", "the critic before its first update on this rollout"),
     "returns": Column("BT", "what the critic is fitted to"),

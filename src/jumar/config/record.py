@@ -42,7 +42,7 @@ class RunConfig(Settings):
     program: ProgramConfig = ProgramConfig.model_validate("plain")
     engine: Literal["local"] = "local"
     reference: str | None = "initial"  # or a model directory, a checkpoint, a run directory
-    teacher: str | None = None
+    teacher: str | dict[str, str] | None = None  # several: by the `teacher` column of each row
     rewards: tuple[RewardFunction, ...] = ()
     loading: ModelSettings = ModelSettings()
     rollout: RolloutSettings = RolloutSettings()

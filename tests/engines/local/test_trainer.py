@@ -270,3 +270,58 @@ def test_old_logprobs_take_one_pass_only_where_several_updates_need_it(model, po
     for parts, expected in ((1, False), (2, True)):
         run = trainer(tmp_path / str(parts), model, pool, optimiser={"minibatches": parts})
         assert run._updater._needs_old_pass() is expected
+
+
+def test_each_prompt_is_scored_by_its_own_teacher(model, pool, tmp_path):
+    """Two teachers, routed by the rows' metadata, against each of them alone."""
+    names = {"left": 1, "right": 2}
+    where = {n: str(letters.write_model(tmp_path / n, seed=s)) for n, s in names.items()}
+    plain = letters.task()
+    routed = [
+        replace(e, metadata={"teacher": "right" if e.answer in "aceg" else "left"})
+        for e in plain.train
+    ]
+    task = replace(plain, train=routed)
+    seen = {}
+
+    def run(name: str, teacher: str | dict[str, str]) -> None:
+        made = trainer(
+            tmp_path / f"run-{name}", model, pool, algorithm="mopd", teacher=teacher, examples=task
+        )
+        rollout, _ = made._collector.collect(made._order, step=1, stage_step=0)
+        batch = made._updater.with_columns(rollout.batch, rollout.prompts)
+        seen[name] = batch.teacher_logprobs, [e.metadata["teacher"] for e in rollout.examples]
+
+    run("left", where["left"])
+    run("right", where["right"])
+    run("both", where)
+    both, routes = seen["both"]
+    assert set(routes) == {"left", "right"}
+    for row, route in enumerate(routes):
+        torch.testing.assert_close(both[row], seen[route][0][row], rtol=0, atol=1e-6)
+    assert not torch.allclose(seen["left"][0], seen["right"][0], atol=1e-2)
+
+
+def test_exact_divergences_from_several_teachers_are_refused(model, pool, tmp_path):
+    with pytest.raises(ConfigurationError, match="several teachers"):
+        trainer(tmp_path / "run", model, pool, algorithm="opd", teacher={"a": "x", "b": "y"})
+
+
+def test_no_token_of_owpo_moves_against_the_verdict_and_some_of_a_symmetric_pull_do(
+    model, pool, tmp_path
+):
+    """Against a reference that is far away, in the steps after the first."""
+    far = str(letters.write_model(tmp_path / "far", seed=5))
+    shares = {}
+    for name in ("owpo", "sym_dapo", "dapo"):
+        log = Log()
+        algorithm = algorithms.get(name, **({"kl_coef": 5.0} if name == "sym_dapo" else {}))
+        run = trainer(
+            tmp_path / name, model, pool, algorithm=algorithm, log=log, reference=far,
+            optimiser={"minibatches": 2},
+        )  # fmt: skip
+        run.train(steps=3)
+        shares[name] = [m["reversed"] for m in log.steps.values() if "reversed" in m]
+    assert shares["owpo"]
+    assert max(shares["owpo"] + shares["dapo"]) == 0
+    assert min(shares["sym_dapo"]) > 0.2

@@ -9,6 +9,7 @@ from jumar.engines.contract import Observer
 from jumar.engines.local.anchors import resolved_model
 from jumar.engines.local.models import context_length, load_model
 from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.provision import Teacher, teachers
 from jumar.engines.local.sampler import check_context
 from jumar.engines.local.tiny import tiny_directory, tiny_model
 from jumar.engines.local.tokens import given_responses
@@ -93,6 +94,18 @@ def check_examples(task: Task, policy: LocalPolicy, settings: EngineSettings) ->
     if room is not None and policy.prompts.max_tokens + longest > room:  # else all of them fit
         asked += task.train
     check_context(policy.model, [policy.prompts.encode(example) for example in asked], longest)
+
+
+def check_routes(task: Task, teacher: Teacher) -> None:
+    """With several teachers every training prompt has to name one of them."""
+    names = teachers(teacher)
+    lost = [e for e in task.train if e.metadata.get("teacher") not in names]
+    if len(names) > 1 and lost:
+        raise DataError(
+            f"There are several teachers ({', '.join(names)}), but {len(lost)} training prompts "
+            f"name none of them, the first {lost[0].prompt[:60]!r}. Each is scored by one of them. "
+            "Give every row a column `teacher` with one of these names, or name a single teacher."
+        )
 
 
 def _device(name: str) -> str:

@@ -1,6 +1,6 @@
 """Whether an algorithm gets what it reads: asked before step 0, refused with a sentence."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from jumar.algorithm import Algorithm
 from jumar.errors import ConfigurationError
@@ -9,6 +9,16 @@ from jumar.types import COLUMNS
 PROVIDED_HERE = frozenset(
     {"old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "values", "old_values"}
 )
+
+
+Teacher = str | Mapping[str, str] | None  # a model, or several by the names that prompts give
+
+
+def teachers(given: Teacher) -> dict[str, str]:
+    """Models by name, in one order; a single one has no name."""
+    if given is None:
+        return {}
+    return {"": given} if isinstance(given, str) else dict(sorted(given.items()))
 
 
 def needs(algorithm: Algorithm, target: str) -> bool:
@@ -22,7 +32,7 @@ def check_provided(
     algorithm: Algorithm,
     *,
     reference: str | None,
-    teacher: str | None,
+    teacher: Teacher,
     source: str,
     made: Collection[str] = (),
 ) -> None:
@@ -41,6 +51,13 @@ def check_provided(
                 f"run{' or initial' if target == 'reference' else ''}, or choose an algorithm that "
                 "reads none."
             )
+    exact = {d.column for d in algorithm.divergences if d.target == "teacher"}
+    if exact and len(teachers(teacher)) > 1:
+        raise ConfigurationError(
+            f"`{algorithm.name}` asks for {', '.join(sorted(exact))} over the whole vocabulary, "
+            "but there are several teachers, and the engine routes log-probs of sampled tokens. "
+            "Name one teacher, or choose mopd or opd_sampled."
+        )
     # nobody recorded the log-probs that stored rows were written with
     here = PROVIDED_HERE - {"rollout_logprobs"} if source == "dataset" else PROVIDED_HERE
     missing = algorithm.reads - here - frozenset(made)

@@ -85,6 +85,7 @@ class Collector:
     settings: EngineSettings
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # columns by prompt id
     without: Collection[int] = ()  # prompt ids that are left out
+    teachers: Sequence[str] = ()  # names of several, one of which each prompt's metadata gives
 
     def collect(
         self, order: PromptOrder, *, step: int, stage_step: int
@@ -209,10 +210,14 @@ class Collector:
         )
 
     def _values(self, rows: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
-        return {
+        found = {
             name: torch.tensor([by_prompt[row.prompt_id] for row in rows], device=device)
             for name, by_prompt in self.values.items()
         }
+        if self.teachers:
+            routes = [self.teachers.index(row.metadata["teacher"]) for row in rows]
+            found["teacher_ids"] = torch.tensor(routes, device=device)
+        return found
 
 
 def _first_groups(rollout: Rollout, count: int) -> Rollout:

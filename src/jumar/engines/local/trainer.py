@@ -26,7 +26,7 @@ from jumar.engines.local.fixed_batches import FixedBatches
 from jumar.engines.local.journal import Journal, digest
 from jumar.engines.local.models import load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
-from jumar.engines.local.provision import check_provided, needs
+from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.records import Records
 from jumar.engines.local.rollouts import Collector
 from jumar.engines.local.trained import Trained, learning_rate_factor
@@ -45,7 +45,7 @@ class LocalTrainer:
         directory: Path,
         policy: LocalPolicy,
         reference: str | None,
-        teacher: str | None,
+        teacher: Teacher,
         task: Task,
         pool: ScoringPool,
         algorithm: Algorithm,
@@ -58,7 +58,7 @@ class LocalTrainer:
         """`made` are the columns that the program makes for its algorithm."""
         self.directory, self.settings, self.algorithm = directory, settings, algorithm
         self.policy, self._pool, self._made = policy, pool, made
-        self._reference_name, self._teacher_name = reference, teacher
+        self._reference_name, self._teacher = reference, teacher
         self._validation, self._observer, self._total = validation, observer, total_steps
         self.step, self._planned = 0, 0
         stored = settings.rollout.source == "dataset"
@@ -83,19 +83,22 @@ class LocalTrainer:
         check_provided(
             algorithm,
             reference=self._reference_name,
-            teacher=self._teacher_name,
+            teacher=self._teacher,
             source=self.settings.rollout.source,
             made=self._made,
         )
         self._current, self._state = algorithm, algorithm.init_state()
-        if self._teacher_name is not None and needs(algorithm, "teacher"):
-            self._models.teacher = self._frozen(self._teacher_name, "teacher")
+        if needs(algorithm, "teacher"):
+            models = teachers(self._teacher).values()
+            self._models.teachers = [self._frozen(model, "teacher") for model in models]
         has_critic = algorithm.value_loss is not None
         self._models.critic = new_critic(self.policy.model) if has_critic else None
         self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
+        names = list(teachers(self._teacher))
         self._collector = Collector(
-            policy=self.policy, pool=self._pool, algorithm=algorithm, settings=self.settings
-        )
+            policy=self.policy, pool=self._pool, algorithm=algorithm, settings=self.settings,
+            teachers=names if len(names) > 1 else (),
+        )  # fmt: skip
         self._updater = Updater(
             algorithm=algorithm,
             models=self._models,

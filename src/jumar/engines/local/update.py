@@ -39,12 +39,13 @@ class Models:
 
     policy: nn.Module
     reference: nn.Module | None = None
-    teacher: nn.Module | None = None
+    teachers: Sequence[nn.Module] = ()  # several: a prompt has one of them, by `teacher_ids`
     critic: nn.Module | None = None
 
     def target(self, request: Divergence) -> nn.Module | None:
         """The model that a divergence is measured against."""
-        return {"reference": self.reference, "teacher": self.teacher}.get(request.target or "")
+        teacher = self.teachers[0] if self.teachers else None
+        return {"reference": self.reference, "teacher": teacher}.get(request.target or "")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +89,6 @@ class Updater:
         rows = prompts, batch.token_ids, batch.mask
         wanted: dict[str, nn.Module | None] = {
             "ref_logprobs": models.reference,
-            "teacher_logprobs": models.teacher,
             "old_logprobs": models.policy if self._needs_old_pass() else None,
         }
         columns = {}
@@ -98,9 +98,29 @@ class Updater:
                     columns[name] = response_logprobs(
                         model, *rows, sampling=self.sampling, tokens=limit
                     )
+            if models.teachers and "teacher_logprobs" in self.algorithm.reads:
+                columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
         return batch.with_columns(**columns)
+
+    def _by_teachers(self, batch: RolloutBatch, prompts: Prompts) -> Tensor:
+        """[B, T] nats: each row by the teacher of its prompt."""
+        several = len(self.models.teachers) > 1
+        mine = batch.teacher_ids if several else torch.zeros_like(batch.group_ids)
+        scored = torch.zeros(batch.mask.shape, device=batch.mask.device)
+        for number, teacher in enumerate(self.models.teachers):
+            rows = (mine == number).nonzero()[:, 0]
+            if len(rows):
+                scored[rows] = response_logprobs(
+                    teacher,
+                    [prompts[row] for row in rows.tolist()],
+                    batch.token_ids[rows],
+                    batch.mask[rows],
+                    sampling=self.sampling,
+                    tokens=self.settings.optimiser.micro_batch_tokens,
+                )
+        return scored
 
     def with_signals(
         self, batch: RolloutBatch, state: State
@@ -148,10 +168,11 @@ class Updater:
         metrics: list[Metrics] = []
         for split in splits:
             tokens = self._tokens(whole, prompts, split)
+            tokens.logprobs.retain_grad()  # what the loss does to each token, for `_reversed`
             output = policy_loss(self.algorithm, tokens, scale)
             self._check_finite("loss", output.loss, whole)
             output.loss.backward()  # type: ignore[no-untyped-call]
-            metrics += [output.metrics, _of_right_and_wrong(tokens)]
+            metrics += [output.metrics, _of_right_and_wrong(tokens), _reversed(tokens)]
         norm, critic_norm = self._clip_gradients()
         self._check_finite("gradient norm", norm, whole)
         self._check_finite("critic's gradient norm", critic_norm, whole)
@@ -249,3 +270,13 @@ def _of_right_and_wrong(tokens: TokenBatch) -> Metrics:
         chosen = tokens.mask & rows[:, None]
         found[f"logprob/{name}"] = (logprobs * chosen).sum(), chosen.sum()
     return found
+
+
+def _reversed(tokens: TokenBatch) -> Metrics:
+    """The share of judged tokens that the whole loss moves against the sign of their advantage."""
+    slope = tokens.logprobs.grad
+    if slope is None:  # a loss over whole distributions alone
+        return {}
+    judged = tokens.mask & (tokens.advantages != 0)
+    against = judged & (slope * tokens.advantages > 0)  # going down the slope lowers log pi
+    return {"reversed": (against.sum(), judged.sum())}
