@@ -44,7 +44,7 @@ class ReferenceRewards:
 class Trainer(Protocol):
     """The verbs of a program. A model is a directory; an algorithm is a name with settings.
 
-    Where a verb takes no algorithm it is the run's, and where no reference it is the run's, too.
+    Where a verb takes no algorithm, reference or teacher, it is the run's.
     """
 
     def train(
@@ -53,6 +53,7 @@ class Trainer(Protocol):
         steps: int,
         algorithm: Mapping[str, Any] | None = None,
         reference: Path | None = None,
+        teacher: Path | None = None,
         values: Mapping[str, Mapping[int, float]] | None = None,
         without: Collection[int] = (),
     ) -> Stage:

@@ -1,6 +1,6 @@
 """A paper's comparison, run on work that fits on a desk: its table, ours beside it, and verdicts.
 
-What is run and how each claim is judged is fixed in a study (`a_star_po.py` and so on) before
+What is run and how each claim is judged is fixed in a study (`a_star_po/` and so on) before
 anything is run; the folder is the registry.
 """
 
@@ -10,12 +10,10 @@ from pathlib import Path
 from jumar.errors import ConfigurationError, nearest
 from jumar.reproduce.study import Study
 
-_PARTS = {"study", "runs", "worker", "page", "memory"}
-
 
 def names() -> list[str]:
     """Every study, sorted."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py") if p.stem not in _PARTS)
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))
 
 
 def get(name: str) -> Study:

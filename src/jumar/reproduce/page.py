@@ -2,12 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from jumar.engines.contract import Estimate
 from jumar.reproduce.runs import read_records
-from jumar.reproduce.study import Claim, Records, Study, Verdict
+from jumar.reproduce.study import Claim, Records, Study, Verdict, table
 
 
 def page(study: Study, store: Path) -> str:
@@ -25,23 +23,11 @@ def page(study: Study, store: Path) -> str:
         "## The claims",
         *(_claim(number, *pair) for number, pair in enumerate(verdicts, start=1)),
         "## Tuning",
-        _tuning(study, store),
+        _tuning(study, records),
         "## Where it comes from",
         _provenance(study, records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def cell(estimate: Estimate, digits: int = 1, scale: float = 100) -> str:
-    """A number and its interval: 54.9 [52.1, 57.6]."""
-    value, low, high = (scale * n for n in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _claim(number: int, claim: Claim, verdict: Verdict) -> str:
@@ -53,22 +39,25 @@ def _claim(number: int, claim: Claim, verdict: Verdict) -> str:
     )
 
 
-def _tuning(study: Study, store: Path) -> str:
-    if not study.tuned:
+def _tuning(study: Study, records: Records) -> str:
+    if not study.tuning:
         return ""
     rows = []
-    for arm in study.tuned:
-        files = [store / f"tuning-{arm.name}-{n}.json" for n in range(len(study.tuning))]
-        scores = [json.loads(file.read_text())["validated"] for file in files if file.is_file()]
-        best = max(scores, default=None)
-        shown = [f"**{100 * s:.1f}**" if s == best else f"{100 * s:.1f}" for s in scores]
-        rows.append([arm.title, *shown])
-    heading = ["validation pass@1", *(json.dumps(settings) for settings in study.tuning)]
+    for arm, tried in study.tuning.items():
+        scores = [
+            max(records.values(f"tuning-{arm}-{n}", lambda record: record["validated"]))
+            for n in range(len(tried))
+        ]
+        best = scores.index(max(scores))
+        for number, (settings, score) in enumerate(zip(tried, scores, strict=True)):
+            shown = f"{100 * score:.1f}"
+            chosen = f"**{shown}**" if number == best else shown
+            rows.append([study.arm(arm).title, f"`{json.dumps(settings)}`", chosen])
     text = (
-        "Each method had the same budget: these settings, one run each at a seed that is not "
-        "reported, chosen by the best validation score in the run."
+        "Each method had the same budget: as many settings, one run each at a seed that is not "
+        "reported, chosen by the best validation score of the run."
     )
-    return f"{text}\n\n{table(heading, rows)}"
+    return f"{text}\n\n{table(['', 'settings', 'validation pass@1'], rows)}"
 
 
 def _provenance(study: Study, records: Records) -> str:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 
 from jumar.config.sources import merged
 from jumar.errors import EngineError
-from jumar.reproduce.study import Arm, Records, Study, config_hash
+from jumar.reproduce.study import Records, Study
 
-TUNING_SEED = 1000  # no run that is reported has it
+TUNING_SEED, FOUNDATION_SEED = 1000, 500  # no run that is reported has them
 Tell = Callable[[str], None]
 
 
@@ -27,16 +27,13 @@ class Job:
     arm: str
     seed: int
     recipe: Mapping[str, Any]
-    record: Path
+    config: str
     score: bool = True
 
     @property
-    def done(self) -> bool:
-        """Whether its record is there, and of these very settings."""
-        if not self.record.is_file():
-            return False
-        stored = json.loads(self.record.read_text()).get("config")
-        return self.arm == "base" or stored == config_hash(self.recipe)
+    def name(self) -> str:
+        """Of its record."""
+        return f"{self.arm}-seed{self.seed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,63 +47,93 @@ class Runner:
     tell: Tell
 
     def run(self) -> None:
-        """The base, the tuning of each method with the same budget, then every arm."""
-        self._all([self._base(), *self._tuning()])
-        self._all([job for job in self._arms() if job.score])
-        timed = [job for job in self._arms() if not job.score]
+        """Base and foundations, the tuning of each method, every arm, and alone the timed ones."""
+        self._all([self._base()])
+        self._all(self._foundations())
+        self._all(self._tuning())
+        arms = self._arms()
+        self._all([job for job in arms if job.score])
+        timed = [job for job in arms if not job.score]
         self._all(sorted(timed, key=lambda job: job.seed), jobs=1)
 
     def missing(self) -> int:
-        """How many runs there are still to make; later arms count as soon as tuning is done."""
-        first = [self._base(), *self._tuning()]
-        left = sum(not job.done for job in first)
+        """How many runs there are still to make, at most."""
+        first = [self._base(), *self._foundations(), *self._tuning()]
+        left = sum(not self._done(job) for job in first)
         if left:
-            seeds = sum(arm.seeds for arm in self.study.arms)
-            return left + seeds
-        return sum(not job.done for job in self._arms())
+            return left + sum(arm.seeds for arm in self.study.arms)
+        return sum(not self._done(job) for job in self._arms())
 
     def choices(self) -> dict[str, Mapping[str, Any]]:
         """The tuned settings of each method: those that validated best at the tuning seed."""
         found = {}
-        for arm in self.study.tuned:
-            scores = {}
-            for number, _ in enumerate(self.study.tuning):
-                record = json.loads(self._tuning_file(arm, number).read_text())
-                scores[number] = record["validated"]
-            found[arm.name] = self.study.tuning[max(scores, key=lambda n: scores[n])]
+        for arm, tried in self.study.tuning.items():
+            files = [self._record(f"tuning-{arm}-{n}-seed{TUNING_SEED}") for n in range(len(tried))]
+            scores = [json.loads(file.read_text())["validated"] for file in files]
+            found[arm] = tried[scores.index(max(scores))]
         return found
 
     # ------------------------------------------------------------------ the jobs
 
+    def _job(self, arm: str, seed: int, recipe: Mapping[str, Any], *, score: bool = True) -> Job:
+        return Job(arm=arm, seed=seed, recipe=recipe, config=self.study.config(recipe), score=score)
+
     def _base(self) -> Job:
-        arm = self.study.arms[0]
-        return Job(arm="base", seed=0, recipe=arm.recipe, record=self.store / "base.json")
+        return self._job("base", 0, self.study.arms[0].recipe)
 
-    def _tuning(self) -> Iterator[Job]:
-        for arm in self.study.tuned:
-            for number, settings in enumerate(self.study.tuning):
-                yield Job(
-                    arm=f"tuning-{arm.name}-{number}", seed=TUNING_SEED, score=False,
-                    recipe=merged(arm.recipe, settings), record=self._tuning_file(arm, number),
-                )  # fmt: skip
+    def _foundations(self) -> list[Job]:
+        return [self._job(arm.name, FOUNDATION_SEED, arm.recipe) for arm in self.study.foundations]
 
-    def _tuning_file(self, arm: Arm, number: int) -> Path:
-        return self.store / f"tuning-{arm.name}-{number}.json"
+    def _tuning(self) -> list[Job]:
+        return [
+            self._job(
+                f"tuning-{arm}-{number}", TUNING_SEED,
+                merged(self.study.arm(arm).recipe, settings), score=False,
+            )
+            for arm, tried in self.study.tuning.items()
+            for number, settings in enumerate(tried)
+        ]  # fmt: skip
 
-    def _arms(self) -> Iterator[Job]:
+    def _arms(self) -> list[Job]:
         choices = self.choices()
-        for arm in self.study.arms:
-            tuned = choices[arm.tuned_as] if arm.tuned_as else {}
-            for seed in range(arm.seeds):
-                yield Job(
-                    arm=arm.name, seed=seed, recipe=merged(arm.recipe, tuned),
-                    record=self.store / f"{arm.name}-seed{seed}.json", score=not arm.timed,
-                )  # fmt: skip
+        return [
+            self._job(
+                arm.name, seed, merged(arm.recipe, choices.get(arm.tuned_as or "", {})),
+                score=not arm.timed,
+            )
+            for arm in self.study.arms
+            for seed in range(arm.seeds)
+        ]  # fmt: skip
+
+    def _record(self, name: str) -> Path:
+        return self.store / f"{name}.json"
+
+    def _directory(self, job: Job) -> Path:
+        return self.work / f"{job.arm}-{job.config}-seed{job.seed}"
+
+    def _done(self, job: Job) -> bool:
+        """Whether its record is there, and of these very settings."""
+        file = self._record(job.name)
+        return file.is_file() and json.loads(file.read_text())["config"] == job.config
+
+    def _model(self, name: str, which: str) -> str:
+        """The directory of a foundation's model."""
+        job = next(job for job in self._foundations() if job.arm == name)
+        models = json.loads(self._record(job.name).read_text())["models"]
+        return str(self._directory(job) / models[which])
+
+    def _resolved(self, value: Any) -> Any:
+        """A recipe with the foundations' models in it."""
+        if isinstance(value, Mapping):
+            return {key: self._resolved(inner) for key, inner in value.items()}
+        if isinstance(value, str) and value.startswith("@"):
+            return self._model(*value.removeprefix("@").split("/"))
+        return value
 
     # ------------------------------------------------------------------ running them
 
     def _all(self, every: Sequence[Job], *, jobs: int | None = None) -> None:
-        left = [job for job in every if not job.done]
+        left = [job for job in every if not self._done(job)]
         start, lock, finished = perf_counter(), threading.Lock(), 0
 
         def run(job: Job) -> str | None:
@@ -133,22 +160,20 @@ class Runner:
 
     def _one(self, job: Job) -> str | None:
         """Run it in a process of its own; what went wrong, if anything did."""
-        config = config_hash(job.recipe)
-        name = f"{job.arm}-{config}-seed{job.seed}"
-        directory, file = self.work / name, self.work / f"{name}.job.json"
-        log = self.work / f"{name}.log"
+        directory = self._directory(job)
+        file, log = (self.work / f"{directory.name}.{end}" for end in ("job.json", "log"))
         self.work.mkdir(parents=True, exist_ok=True)
         description = {
             "arm": job.arm,
             "seed": job.seed,
-            "recipe": job.recipe,
-            "config": config,
+            "recipe": self._resolved(job.recipe),
+            "config": job.config,
             "score": job.score,
-            "model": job.recipe.get("model", "tiny"),
-            "tasks": dict(self.study.tasks),
-            "memory": dict(self.study.memory),
+            "tasks": self.study.tasks,
+            "memory": self.study.memory,
+            "samples": self.study.samples,
             "directory": str(directory),
-            "record": str(job.record),
+            "record": str(self._record(job.name)),
         }
         file.write_text(json.dumps(description, indent=1))
         command = [sys.executable, "-m", "jumar.reproduce.worker", str(file)]
@@ -164,11 +189,9 @@ class Runner:
 
 
 def read_records(store: Path) -> Records:
-    """Every record of a study's arms that is there."""
+    """Every record that is there."""
     found: dict[str, dict[int, Any]] = {}
     for file in sorted(store.glob("*-seed*.json")):
         arm, _, seed = file.stem.rpartition("-seed")
         found.setdefault(arm, {})[int(seed)] = json.loads(file.read_text())
-    if (store / "base.json").is_file():
-        found["base"] = {0: json.loads((store / "base.json").read_text())}
     return Records(found)

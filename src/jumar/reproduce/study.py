@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -55,20 +56,24 @@ class Study:
     title: str
     intro: str
     arms: Sequence[Arm]
-    tuning: Sequence[Mapping[str, Any]]  # the same settings are tried for each tuned arm
+    tuning: Mapping[str, Sequence[Mapping[str, Any]]]  # what is tried for an arm: as many for each
     tasks: Mapping[str, str]  # where every arm is scored; the first is trained on
     claims: Sequence[Claim]
     table: Callable[["Records"], str]  # Markdown
-    memory: Mapping[str, tuple[Mapping[str, Any], int]]  # algorithm, responses of a micro-batch
+    memory: Mapping[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)  # memory.py
+    samples: int = 8  # per test prompt
+    foundations: Sequence[Arm] = ()  # run first; a recipe names a model of theirs as @NAME/best
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
-        return next(arm for arm in self.arms if arm.name == name)
+        return next(arm for arm in (*self.arms, *self.foundations) if arm.name == name)
 
-    @property
-    def tuned(self) -> list[Arm]:
-        """The arms that are tuned themselves."""
-        return [arm for arm in self.arms if arm.tuned_as == arm.name]
+    def config(self, recipe: Mapping[str, Any]) -> str:
+        """A name for exactly these settings, those of the foundations under them included."""
+        named = sorted(set(re.findall(r"@(\w+)/", json.dumps(recipe))))
+        below = {name: self.arm(name).recipe for name in named}
+        text = json.dumps({**recipe, "@": below} if below else recipe, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Records:
@@ -103,24 +108,13 @@ class Records:
         )
 
 
-def all_below(differences: Mapping[str, Estimate], bound: float, digits: int = 3) -> Verdict:
-    """Holds where every interval ends below `bound`; fails where one begins at it or above."""
-    evidence = "; ".join(
-        f"{name} {d.value:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
-        for name, d in differences.items()
-    )
-    if all(d.high < bound for d in differences.values()):
-        return Verdict(outcome="holds", evidence=evidence)
-    if any(d.low >= bound for d in differences.values()):
-        return Verdict(outcome="does not hold", evidence=evidence)
-    return Verdict(outcome="cannot be told at this scale", evidence=evidence)
+def cell(estimate: Estimate, digits: int = 1, scale: float = 100) -> str:
+    """A number and its interval: 54.9 [52.1, 57.6]."""
+    value, low, high = (scale * n for n in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def negated(estimate: Estimate) -> Estimate:
-    """The estimate of minus the same."""
-    return Estimate(-estimate.value, -estimate.high, -estimate.low)
-
-
-def config_hash(recipe: Mapping[str, Any]) -> str:
-    """A name for exactly these settings."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

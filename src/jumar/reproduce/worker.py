@@ -30,7 +30,7 @@ from jumar.reports.progress import Progress
 from jumar.reproduce.memory import measured
 from jumar.run import EVALUATION_SEED, Run
 
-SAMPLES, PROMPTS, KL_PROMPTS = 8, 400, 200
+PROMPTS, KL_PROMPTS = 400, 200
 WARM_UP = 2  # steps
 
 
@@ -45,7 +45,14 @@ def main() -> None:
 def base_record(job: Mapping[str, Any]) -> dict[str, Any]:
     """The untrained model on every task, and the memory that each method's update takes."""
     memory = measured(job["memory"])
-    return {"made": made(), "scores": {"base": scores(job["model"], job)}, "memory": memory}
+    name = job["recipe"]["model"]
+    return {
+        "made": made(),
+        "config": job["config"],
+        "scores": {"base": scores(name, job)},
+        "memory": memory,
+        "hashes": {"weights": weights_hash(load_model(name)[0].state_dict())},
+    }
 
 
 def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,15 +73,19 @@ def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
         "curve": [[row["step"], row["reward"], row.get("kl"), row["entropy"]] for row in steps],
         "surrogate": [row.get("surrogate") for row in steps],
         "validation": curve,
+        "reversed": [row["reversed"] for row in steps if "reversed" in row],
+        "stages": [r["best_score"] for r in results(directory) if "best_score" in r],
         "validated": max((score for _, score in curve), default=None),
+        "models": {"best": str(best_model(directory).relative_to(directory)), "last": "final"},
         "hashes": {
             "metrics": steps[-1]["digest"] if steps else None,
             "weights": weights(directory),
         },
     }
     if job["score"]:
-        models = {"best": best_model(directory), "last": directory / "final"}
-        found["scores"] = {name: scores(str(path), job) for name, path in models.items()}
+        found["scores"] = {
+            name: scores(str(directory / path), job) for name, path in found["models"].items()
+        }
     return found
 
 
@@ -89,12 +100,12 @@ def scores(model: str, job: Mapping[str, Any]) -> dict[str, Any]:
         with Progress() as progress, scoring_pool(task.verifier, settings) as pool:
             policy = load_policy(model, task, settings, progress)
             examples = task.test[:PROMPTS]
-            sampled = evaluate(policy, pool, examples, samples=SAMPLES, seed=EVALUATION_SEED)
+            sampled = evaluate(policy, pool, examples, samples=job["samples"], seed=EVALUATION_SEED)
             greedy = evaluate(policy, pool, examples, temperature=0.0, seed=EVALUATION_SEED)
         estimates = {**sampled.estimates(), "greedy": greedy.estimates()["pass@1"]}
         found[name] = {key: as_list(value) for key, value in estimates.items()}
         if "kl" not in found:
-            start, _ = load_model(job["model"])
+            start, _ = load_model(job["recipe"]["model"])
             nats, tokens = reverse_kl(
                 policy, start, examples[:KL_PROMPTS], samples=4, seed=EVALUATION_SEED
             )
@@ -134,9 +145,8 @@ def times(directory: Path, steps: Sequence[Mapping[str, Any]]) -> dict[str, floa
     return {**found, "stages": spent(directory, "seconds")}
 
 
-def weights(directory: Path) -> str:
-    """A hash of the final weights."""
-    tensors = load_file(directory / "final" / "model.safetensors")
+def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of every weight, bit for bit; ties are counted as often as they are named."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         found.update(tensors[name].contiguous().numpy().tobytes())

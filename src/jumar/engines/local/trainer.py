@@ -68,10 +68,11 @@ class LocalTrainer:
         self._records = Records(directory)
         self._best: dict[str, Any] = {}  # of the current stage: score and step
         self._last_score: tuple[int, float | None] = (-1, None)  # (step, validation score)
-        self._models, self._loaded = Models(policy=policy.model), ""
+        self._models = Models(policy=policy.model)
+        self._loaded: dict[str, Teacher] = {}  # the names of the reference and the teachers
         self._wanted: Mapping[str, Any] | None = None  # the algorithm that a verb named
         self._use(algorithm)
-        self._measure_against(reference)
+        self._measure_against(reference, teacher)
         self._fixed = FixedBatches(
             directory=directory, policy=policy, pool=pool, algorithm=algorithm,
             reference=reference, teacher=teacher, settings=settings, order=self._order,
@@ -88,9 +89,6 @@ class LocalTrainer:
             made=self._made,
         )
         self._current, self._state = algorithm, algorithm.init_state()
-        if needs(algorithm, "teacher"):
-            models = teachers(self._teacher).values()
-            self._models.teachers = [self._frozen(model, "teacher") for model in models]
         has_critic = algorithm.value_loss is not None
         self._models.critic = new_critic(self.policy.model) if has_critic else None
         self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
@@ -115,10 +113,11 @@ class LocalTrainer:
         steps: int,
         algorithm: Mapping[str, Any] | None = None,
         reference: Path | None = None,
+        teacher: Path | None = None,
         values: Mapping[str, Mapping[int, float]] | None = None,
         without: Collection[int] = (),
     ) -> Stage:
-        """Train for `steps` against `reference`, or against the run's own where None."""
+        """Train for `steps` against `reference` and `teacher`, or the run's own where None."""
         first, self._planned = self._planned, self._planned + steps
         name = self._reference_name if reference is None else str(reference)
         entry = self._journal.open(
@@ -126,6 +125,7 @@ class LocalTrainer:
             {
                 "steps": steps,
                 "reference": name if reference is None else self._relative(reference),
+                **({"teacher": self._relative(teacher)} if teacher else {}),
                 **({"algorithm": dict(algorithm)} if algorithm else {}),
                 **({"values": digest(values)} if values else {}),
                 **({"without": digest(sorted(without))} if without else {}),
@@ -134,7 +134,7 @@ class LocalTrainer:
         if entry.result is not None:
             return self._stage(entry.result)
         self._switch(algorithm)
-        self._measure_against(name)
+        self._measure_against(name, self._teacher if teacher is None else str(teacher))
         self._collector = replace(self._collector, values=values or {}, without=without)
         if self.step == first:
             self._best = {}
@@ -244,9 +244,17 @@ class LocalTrainer:
 
     # ------------------------------------------------------------------ models
 
-    def _measure_against(self, name: str | None) -> None:
-        if name is not None and name != self._loaded and needs(self._current, "reference"):
-            self._models.reference, self._loaded = self._frozen(name, "reference"), name
+    def _measure_against(self, reference: str | None, teacher: Teacher) -> None:
+        """Load what the algorithm compares with, unless it is there already."""
+        if reference is not None and needs(self._current, "reference"):
+            if self._loaded.get("reference") != reference:
+                self._models.reference = self._frozen(reference, "reference")
+            self._loaded["reference"] = reference
+        if teacher is not None and needs(self._current, "teacher"):
+            if self._loaded.get("teacher") != teacher:
+                models = teachers(teacher).values()
+                self._models.teachers = [self._frozen(model, "teacher") for model in models]
+            self._loaded["teacher"] = teacher
 
     def _frozen(self, name: str, role: str) -> torch.nn.Module:
         return load_frozen(name, role, self.policy, self.settings.loading)
