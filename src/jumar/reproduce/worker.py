@@ -78,8 +78,8 @@ def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
         "validated": max((score for _, score in curve), default=None),
         "models": {"best": str(best_model(directory).relative_to(directory)), "last": "final"},
         "hashes": {
-            "metrics": steps[-1]["digest"] if steps else None,
-            "weights": weights(directory),
+            "rollout": steps[-1]["digest"],
+            "weights": weights_hash(load_file(directory / "final" / "model.safetensors")),
         },
     }
     if job["score"]:
