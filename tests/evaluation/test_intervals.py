@@ -12,6 +12,7 @@ from jumar.evaluation.intervals import (
     effective_size,
     mean,
     paired_difference,
+    ratio,
     share,
     unpaired_difference,
     wilson,
@@ -242,3 +243,16 @@ def test_the_interval_of_pass_at_4_covers_the_truth(p, correlation):
     runs = generator.random((1000, 100, 8)) < difficulty
     estimates = [share(pass_at(correct, 4), samples=8) for correct in runs]
     assert coverage(truth, estimates) >= 0.93
+
+
+def test_a_ratio_by_hand_and_its_interval_by_linearisation():
+    # 6 nats over 12 tokens; residuals 1 - 0.5 * 4 = -1, 2 - 2 = 0, 3 - 2 = 1; over 4 tokens a prompt
+    found = ratio(np.array([1.0, 2.0, 3.0]), np.array([4.0, 4.0, 4.0]))
+    assert found.value == pytest.approx(0.5)
+    # standard deviation 0.25, t(2) = 4.3027: 4.3027 * 0.25 / sqrt(3) = 0.6211
+    assert found.high - found.value == pytest.approx(0.6211, abs=1e-4)
+    assert found.value - found.low == pytest.approx(0.6211, abs=1e-4)
+
+
+def test_a_ratio_weighs_prompts_by_their_count():
+    assert ratio(np.array([1.0, 9.0]), np.array([1.0, 3.0])).value == pytest.approx(2.5)
