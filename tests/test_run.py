@@ -19,8 +19,9 @@ from tokenizers.pre_tokenizers import Split
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jumar import Run, algorithms
-from jumar.engines.contract import Estimate
+from jumar.engines.contract import Estimate, Trainer
 from jumar.errors import ConfigurationError, JumarError
+from jumar.pieces import piece
 from jumar.run import evaluate_model
 from jumar.tasks import Example, Task
 from jumar.verifiers import VerifierSpec
@@ -127,6 +128,22 @@ def test_a_reference_reader_without_reference_is_refused_before_anything_is_writ
     with pytest.raises(ConfigurationError, match="reads the reference"):
         run.train(observer=Silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_fits_alone_ends_with_its_summary(model, tmp_path):
+    """Nothing is evaluated on the way, so there is no line of metrics and no curve."""
+    program = {
+        "name": "erpd", "batches": 1, "prompts": 4, "responses": 4, "prompts_per_step": 2,
+        "teacher_steps": 2, "student_steps": 2,
+    }  # fmt: skip
+    changes = {"program": program, "evaluation": {**SMALL["evaluation"], "every": 0}}
+    run = Run(
+        model=str(model), task=letters(), algorithm="implicit_ce", out=tmp_path / "run",
+        **{**SMALL, **changes},
+    )  # fmt: skip
+    assert run.train(observer=Silent())["steps"] == 2
+    assert (tmp_path / "run" / "summary.json").is_file()
+    assert not (tmp_path / "run" / "curves.png").exists()
 
 
 def test_a_finished_run_is_the_reference_of_another(model, tmp_path):
@@ -285,3 +302,25 @@ def test_grpo_steps_on_the_real_gsm8k_file_with_a_local_model(model, tmp_path):
     assert {row["prompt"] for row in asked} <= {
         row["question"] for row in read(DATA / "gsm8k" / "train.jsonl")
     }
+
+
+def two_batches(trainer: Trainer, *, steps: int) -> None:
+    """A program of a user's own: a fit is adopted, then training goes on."""
+    batch = trainer.sample(prompts=4, responses=2)
+    fitted = trainer.fit(batch, steps=steps, prompts=2)
+    trainer.adopt(fitted.last, steps=steps)
+    trainer.train(steps=1)
+
+
+def test_a_program_of_ones_own_runs_and_resumes_as_the_same_one(model, tmp_path):
+    def run(steps: int) -> Run:
+        return Run(
+            model=str(model), task=letters(), algorithm="grpo", out=tmp_path / "run",
+            **{**SMALL, "program": piece(two_batches, steps=steps)},
+        )  # fmt: skip
+
+    assert run(2).train(observer=Silent())["steps"] == 3
+    assert "two_batches(steps=2)" in (tmp_path / "run" / "config.yaml").read_text()
+    assert run(2).train(observer=Silent(), resume=True)["steps"] == 3
+    with pytest.raises(ConfigurationError, match="another configuration"):
+        run(3).train(observer=Silent(), resume=True)

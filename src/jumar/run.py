@@ -7,7 +7,7 @@ final/, summary.json and curves.png.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -18,8 +18,8 @@ from rich.console import Console
 
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
-from jumar.config import AlgorithmConfig, RunConfig, dump, parse
-from jumar.engines.contract import Observer, Policy
+from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse
+from jumar.engines.contract import Observer, Policy, Trainer
 from jumar.engines.local.checkpoint import replace_directory, write_json
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import (
@@ -42,6 +42,7 @@ from jumar.evaluation.evaluate import (
     validation,
     write,
 )
+from jumar.pieces import Piece, piece
 from jumar.reports.curves import curves
 from jumar.reports.progress import Progress
 from jumar.tasks.task import Task
@@ -53,27 +54,43 @@ EVALUATION_SEED = 1_000_003  # apart from training's, and the same for base and 
 class Run:
     """One training run; the keyword arguments are the fields of a recipe.
 
-    `task` may be a Task and `algorithm` an Algorithm instead of their names.
+    `task` may be a Task, `algorithm` an Algorithm and `program` a function of a trainer (with
+    `piece(function, ...)` for its settings) instead of their names.
     """
 
     def __init__(
         self, *, task: str | Task, algorithm: str | Mapping[str, Any] | Algorithm,
+        program: str | Mapping[str, Any] | Callable[[Trainer], None] = "plain",
         out: str | Path | None = None, **fields: Any,
     ) -> None:  # fmt: skip
         self._task = task if isinstance(task, Task) else None
         self._algorithm = algorithm if isinstance(algorithm, Algorithm) else None
+        own: Piece | None = None
+        if callable(program):
+            own = program if isinstance(program, Piece) else piece(program)
+            program = {"name": "plain", "steps": max(1, programs.rehearsed(own))}
         self.config: RunConfig = parse(
             {
                 "task": task.name if isinstance(task, Task) else task,
                 "algorithm": "reinforce" if isinstance(algorithm, Algorithm) else algorithm,
+                "program": program,
                 **fields,
             }
         )
+        chosen = self.config.program
+        self._program = own or piece(programs.get(chosen.name), **chosen.settings)
+        self._total_steps = chosen.total_steps
+        made: dict[str, Any] = {}  # objects are written down, so that a resumed run is seen to be the same
         if isinstance(algorithm, Algorithm):
-            record = AlgorithmConfig.model_construct(
-                name=algorithm.name, settings={"record": repr(algorithm)}
+            settings = {"record": repr(algorithm)}
+            made["algorithm"] = AlgorithmConfig.model_construct(
+                name=algorithm.name, settings=settings
             )
-            self.config = self.config.model_copy(update={"algorithm": record})
+        if own is not None:
+            made["program"] = ProgramConfig.model_construct(
+                name=own.fn.__name__, settings={"record": repr(own)}
+            )
+        self.config = self.config.model_copy(update=made)
         default = Path("runs") / f"{self.config.algorithm.name}-seed{self.config.seed}"
         self.directory = Path(out) if out is not None else default
 
@@ -87,7 +104,7 @@ class Run:
             reference=self._anchor(self.config.reference),
             teacher=self._teacher(),
             source=self.config.rollout.source,
-            made=programs.made(self.config.program.name),
+            made=self._program.makes,
         )
         with _threads(self.config.loading.threads):
             if observer is not None:
@@ -118,12 +135,13 @@ class Run:
             base = self._evaluate("base", policy, pool, task, settings, observer)
             if (step := trainer.restore()) > 0:
                 observer.on_phase(f"Going on after step {step}.")
-            programs.get(self.config.program.name)(trainer, **self.config.program.settings)
+            self._program(trainer)
             replace_directory(self.directory / "final", policy.save)
             final = self._evaluate("final", policy, pool, task, settings, observer)
         summary = self._summary(base, final, trainer.step, perf_counter() - start)
         write_json(self.directory / "summary.json", summary)
-        curves(self.directory)
+        if (self.directory / "metrics.jsonl").is_file():  # not where only fits were made
+            curves(self.directory)
         return summary
 
     def _trainer(
@@ -154,8 +172,8 @@ class Run:
                 seed=EVALUATION_SEED,
             ),
             observer=observer,
-            made=programs.made(self.config.program.name),
-            total_steps=self.config.program.total_steps,
+            made=self._program.makes,
+            total_steps=self._total_steps,
         )
 
     def _anchor(self, name: str | None) -> str | None:

@@ -7,7 +7,7 @@ is run again from its first line and continues where it was; it decides from res
 import ast
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,14 @@ def made(name: str) -> frozenset[str]:
 
 
 def total_steps(name: str, settings: Mapping[str, Any]) -> int:
-    """How many steps it trains for: counted in a rehearsal, with a trainer that only counts."""
+    """How many steps a program trains for."""
+    return rehearsed(partial(get(name), **settings))
+
+
+def rehearsed(program: Callable[[Any], None]) -> int:
+    """How many steps it trains for: counted with a trainer whose verbs end at once."""
     rehearsal = _Rehearsal()
-    get(name)(rehearsal, **settings)
+    program(rehearsal)
     return rehearsal.steps
 
 
