@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import Split
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
-from jumar import algorithms, recipes
+from jumar import algorithms, programs, recipes
 from jumar.cli import app
 from jumar.cli.output import NoMarkup, reported
 from jumar.cli.training import default_directory, overrides, result
@@ -41,6 +41,7 @@ def jumar(*arguments: str) -> Result:
         "show --help",
         "check --help",
         "list algorithms",
+        "list programs",
         "list tasks --json",
         "list recipes",
         "train quikstart",
@@ -62,7 +63,7 @@ def test_help_lists_and_refusals_answer_without_torch(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert names == {"train", "eval", "list", "show", "check"}
+    assert names == {"train", "eval", "list", "show", "check", "reproduce"}
 
 
 def test_list_algorithms_names_each_with_its_idea_and_aliases() -> None:
@@ -70,6 +71,16 @@ def test_list_algorithms_names_each_with_its_idea_and_aliases() -> None:
     assert [line.split()[0] for line in lines] == algorithms.names()
     assert any(line.startswith("a_star_po") and "also called a2po" in line for line in lines)
     assert any("the verifier chooses the direction" in line for line in lines)
+
+
+def test_list_programs_names_each_with_its_idea_and_settings() -> None:
+    lines = jumar("list", "programs").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == programs.names()
+    assert any("the policy that the stage before arrived at" in line for line in lines)
+    rows = {row["name"]: row for row in json.loads(jumar("list", "programs", "--json").stdout)}
+    assert rows["ratchet"]["title"] == "Ratchet"
+    assert rows["a_star_po"]["settings"]["samples"] == "8"
+    assert rows.keys() == set(programs.names())
 
 
 def test_list_as_json_is_json_alone() -> None:
@@ -104,6 +115,24 @@ def test_show_finds_an_algorithm_by_its_short_name() -> None:
     assert jumar("show", "a2po").stdout == jumar("show", "a_star_po").stdout
 
 
+@pytest.mark.parametrize("name", programs.names())
+def test_show_prints_the_card_of_every_program(name: str) -> None:
+    shown = jumar("show", name)
+    assert shown.exit_code == 0, shown.output
+    card = programs.card(name)
+    assert f"Program {card.title}: {card.idea}" in shown.stdout
+    assert card.text in shown.stdout
+    assert all(f"    {s} = {d}" in shown.stdout for s, d in card.settings.items())
+
+
+def test_show_prints_an_algorithm_and_the_program_that_has_its_name() -> None:
+    shown = jumar("show", "a_star_po").stdout
+    assert algorithms.card("a_star_po").formula in shown
+    assert programs.card("a_star_po").text in shown
+    assert "Makes\n    optimal_values: V*" in shown
+    assert "Program" not in jumar("show", "owpo").stdout
+
+
 # ------------------------------------------------------------------ refusals
 
 
@@ -124,6 +153,7 @@ def test_show_finds_an_algorithm_by_its_short_name() -> None:
         (["train", "quickstart", "--model", "./none"], "'./none' does not exist"),
         (["list", "algoritms"], "Did you mean algorithms?"),
         (["show", "owppo"], "Did you mean owpo"),
+        (["show", "rachet"], "Did you mean ratchet?"),
         (["check", "--task", "gym:chain_sun"], "Did you mean chain_sum"),
         (["eval", "./none", "--task", "gym:chain_sum"], "'./none' does not exist"),
         (["eval", "tiny", "--task", "gsm8k", "--set", "rollout.rws=1"], "`rollout.rows`"),

@@ -80,7 +80,7 @@ class Run:
         chosen = self.config.program
         self._program = own or piece(programs.get(chosen.name), **chosen.settings)
         self._total_steps = chosen.total_steps
-        made: dict[str, Any] = {}  # objects are written down, so that a resumed run is seen to be the same
+        made: dict[str, Any] = {}  # written down, so that a resumed run is seen to be the same
         if isinstance(algorithm, Algorithm):
             settings = {"record": repr(algorithm)}
             made["algorithm"] = AlgorithmConfig.model_construct(

@@ -246,7 +246,7 @@ def test_the_interval_of_pass_at_4_covers_the_truth(p, correlation):
 
 
 def test_a_ratio_by_hand_and_its_interval_by_linearisation():
-    # 6 nats over 12 tokens; residuals 1 - 0.5 * 4 = -1, 2 - 2 = 0, 3 - 2 = 1; over 4 tokens a prompt
+    # 6 nats over 12 tokens; residuals 1 - 0.5 * 4 = -1, 2 - 2 = 0, 3 - 2 = 1; 4 tokens a prompt
     found = ratio(np.array([1.0, 2.0, 3.0]), np.array([4.0, 4.0, 4.0]))
     assert found.value == pytest.approx(0.5)
     # standard deviation 0.25, t(2) = 4.3027: 4.3027 * 0.25 / sqrt(3) = 0.6211

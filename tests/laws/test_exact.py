@@ -13,8 +13,8 @@ from torch import Tensor
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
-from jumar.algorithms.a_star_po import optimal_value
 from jumar.ops.masked import whitened
+from jumar.programs.a_star_po import optimal_value
 from jumar.types import TokenBatch
 
 DOUBLE = torch.float64

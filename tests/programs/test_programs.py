@@ -32,9 +32,11 @@ class CountingTrainer:
         steps: int,
         algorithm: Mapping[str, Any] | None = None,
         reference: Path | None = None,
+        teacher: Path | None = None,
         values: Mapping[str, Mapping[int, float]] | None = None,
         without: Collection[int] = (),
     ) -> Stage:
+        assert teacher in (None, reference)  # what the ratchet swaps, it swaps for both
         self.calls.append((steps, None if reference is None else int(reference.read_text())))
         self.trained = {"algorithm": algorithm, "values": values, "without": without}
         first, self.policy = self.policy, self.policy + steps

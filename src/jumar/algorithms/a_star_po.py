@@ -7,9 +7,6 @@ Paper: Brantley et al. 2025, Accelerating RL for LLM Reasoning with Optimal Adva
 Departs: beta_value = 0 is the maximum, its limit, and infinity the mean, while the released code takes 0 for the mean; no entropy bonus, of which the released configuration keeps 0.001.   Elsewhere: TRL's experimental a2po, which drops prompts that no sample solved unless told not to; absent from verl.   Also called: a2po.
 """
 
-import math
-
-import torch
 from torch import Tensor
 
 from jumar.aggregates import response_mean
@@ -24,15 +21,6 @@ def optimal_advantage_regression(tokens: TokenBatch, *, beta: float) -> Tensor:
     """[B]: squared distance of the scaled log-ratio of the whole response from r - V*."""
     log_ratio = response_sum(tokens.logprobs - tokens.ref_logprobs, tokens.mask)
     return (beta * log_ratio - (tokens.rewards - tokens.optimal_values)).square()
-
-
-def optimal_value(rewards: Tensor, *, beta: float) -> Tensor:
-    """[...]: V* from rewards [..., N] of N reference responses; between their mean and their maximum."""
-    if beta == 0:
-        return rewards.amax(dim=-1)
-    if math.isinf(beta):
-        return rewards.mean(dim=-1)
-    return beta * (torch.logsumexp(rewards / beta, dim=-1) - math.log(rewards.shape[-1]))
 
 
 def a_star_po(*, beta: float = 1e-3) -> Algorithm:

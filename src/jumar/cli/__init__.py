@@ -121,11 +121,12 @@ def evaluate(
     name="list",
     epilog=_examples(
         "jumar list algorithms",
+        "jumar list programs",
         "jumar list tasks --json",
     ),
 )
 def list_(
-    what: Annotated[str, typer.Argument(metavar="algorithms|tasks|recipes")],
+    what: Annotated[str, typer.Argument(metavar="algorithms|programs|tasks|recipes")],
     as_json: AsJson = False,
 ) -> None:
     """List what there is, one line each."""
@@ -142,18 +143,22 @@ def list_(
 @app.command(
     epilog=_examples(
         "jumar show owpo",
+        "jumar show ratchet",
     )
 )
 def show(
-    algorithm: Annotated[
-        str, typer.Argument(metavar="ALGORITHM", help="A name of `jumar list algorithms`.")
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name of `jumar list algorithms` or `jumar list programs`."
+        ),
     ],
 ) -> None:
-    """Show an algorithm's formula, paper and record."""
+    """Show an algorithm's formula, paper and record, or a program's stages."""
     from jumar.cli.showing import shown
 
     with reported():
-        NoMarkup().print(shown(algorithm))
+        NoMarkup().print(shown(name))
 
 
 @app.command(

@@ -6,8 +6,13 @@ from jumar.errors import ConfigurationError, nearest
 
 
 def listing(what: str) -> list[dict[str, Any]]:
-    """JSON-able rows about all algorithms, tasks or recipes."""
-    kinds = {"algorithms": _algorithms, "tasks": _tasks, "recipes": _recipes}
+    """JSON-able rows about all algorithms, programs, tasks or recipes."""
+    kinds = {
+        "algorithms": _algorithms,
+        "programs": _programs,
+        "tasks": _tasks,
+        "recipes": _recipes,
+    }
     if what not in kinds:
         raise ConfigurationError(
             f"`jumar list` got {what!r}, but needs one of {', '.join(kinds)}, to be of use. "
@@ -33,6 +38,20 @@ def _algorithms() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _programs() -> list[dict[str, Any]]:
+    from jumar import programs
+
+    return [
+        {
+            "name": card.name,
+            "description": card.idea,
+            "title": card.title,
+            "settings": dict(card.settings),
+        }
+        for card in map(programs.card, programs.names())
+    ]
 
 
 def _tasks() -> list[dict[str, Any]]:

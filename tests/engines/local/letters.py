@@ -57,33 +57,29 @@ def write_model(directory: Path, seed: int = 0) -> Path:
 
 
 class Log:
-    """An observer that remembers, and can stop a run as ctrl-C would: after a step, or after so
-    many calls of any kind.
-    """
+    """An observer that remembers, and can stop a run after a step as ctrl-C would."""
 
-    def __init__(self, stop_after: int | None = None, *, stop_at_call: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None) -> None:
         self.steps: dict[int, dict[str, float]] = {}
         self.phases: list[str] = []
         self.calls = 0
-        self.stop_after, self.stop_at_call = stop_after, stop_at_call
+        self.stop_after = stop_after
 
     def on_phase(self, text: str) -> None:
         self.phases.append(text)
-        self._called()
+        self.called()
 
     def on_step(self, step: int, total: int | None, metrics: Any) -> None:
         self.steps[step] = dict(metrics)
         if step == self.stop_after:
             raise KeyboardInterrupt
-        self._called()
+        self.called()
 
     def on_validation(self, step: int, estimates: Any) -> None:
-        self._called()
+        self.called()
 
-    def _called(self) -> None:
+    def called(self) -> None:
         self.calls += 1
-        if self.calls == self.stop_at_call:
-            raise KeyboardInterrupt
 
 
 SETTINGS = {
@@ -103,7 +99,7 @@ def settings(**changes: Any) -> EngineSettings:
 def trainer(
     directory: Path, model: Path, pool: ScoringPool, *,
     algorithm: str | Algorithm = "grpo", log: Log | None = None,
-    reference: str | None = "same", teacher: str | None = None, made: Collection[str] = (),
+    reference: str | None = "same", teacher: Any = None, made: Collection[str] = (),
     rows: int = 64, examples: Task | None = None, **changes: Any,
 ) -> LocalTrainer:  # fmt: skip
     """A trainer over the letters; `changes` are settings."""
@@ -165,3 +161,17 @@ def left_by(directory: Path) -> dict[str, Any]:
 
 def counted(texts: list[str]) -> Counter[str]:
     return Counter(texts)
+
+
+class Dying:
+    """A scoring pool that counts, and stops the run as ctrl-C would when it is asked so often."""
+
+    def __init__(self, pool: ScoringPool, stop_at: int | None = None) -> None:
+        self.pool, self.verifier = pool, pool.verifier
+        self.calls, self.stop_at = 0, stop_at
+
+    def score(self, responses: Any, examples: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise KeyboardInterrupt
+        return self.pool.score(responses, examples)

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.provision import PROVIDED_HERE, needs
 from jumar.errors import ConfigurationError, EngineError
 from jumar.pieces import piece, reads
+from jumar.programs.plain import plain
 from jumar.programs.ratchet import ratchet
 from jumar.schedules import linear
 from jumar.tasks.task import Example
@@ -109,6 +111,49 @@ def test_the_weight_is_one_right_after_a_swap_of_the_reference(model, pool, tmp_
     assert log.steps[1]["weight"] == pytest.approx(1.0, abs=1e-5)
     assert log.steps[3]["weight"] != pytest.approx(1.0, abs=1e-3)
     assert log.steps[4]["weight"] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["grpo", "sym_dapo", "mopd"])
+def test_the_ratchet_around_another_algorithm_continues_bit_for_bit(name, model, pool, tmp_path):
+    """Killed after every second step; a reference is swapped after each third."""
+    teacher = str(letters.write_model(tmp_path / "teacher", seed=1))
+    same = {"algorithm": name, "teacher": teacher}
+    ratchet(trainer(tmp_path / "whole", model, pool, **same), stages=2, steps=3)
+    for stopped in (2, 4, 6, None):
+        resumed = trainer(tmp_path / "cut", model, pool, log=Log(stopped), **same)
+        resumed.restore()
+        with nullcontext() if stopped is None else pytest.raises(KeyboardInterrupt):
+            ratchet(resumed, stages=2, steps=3)
+    assert letters.left_by(tmp_path / "cut") == letters.left_by(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["grpo", "sym_dapo"])
+def test_the_kl_is_measured_from_the_swapped_reference(name, model, pool, tmp_path):
+    log = Log()
+    run = trainer(tmp_path / "run", model, pool, algorithm=name, log=log)
+    ratchet(run, stages=2, steps=3)
+    kl = {step: numbers["kl"] for step, numbers in log.steps.items()}
+    assert kl[1] == pytest.approx(0.0, abs=1e-7)
+    assert kl[3] > 1e-4
+    assert kl[4] == pytest.approx(0.0, abs=1e-7)
+    assert kl[6] > 1e-4
+
+
+def test_a_swapped_teacher_has_nothing_to_teach_at_first(model, pool, tmp_path):
+    teacher, log = str(letters.write_model(tmp_path / "teacher", seed=1)), Log()
+    run = trainer(tmp_path / "run", model, pool, algorithm="opd_sampled", teacher=teacher, log=log)
+    ratchet(run, stages=2, steps=3)
+    assert log.steps[3]["grad_norm"] > 0.01
+    assert log.steps[4]["grad_norm"] < 1e-4
+
+
+def test_a_ratchet_around_an_algorithm_without_either_is_plain_training(model, pool, tmp_path):
+    for name, program in (
+        ("ratchet", lambda run: ratchet(run, stages=2, steps=2)),
+        ("plain", lambda run: plain(run, steps=4)),
+    ):
+        program(trainer(tmp_path / name, model, pool, algorithm="dapo"))
+    assert metrics(tmp_path / "ratchet") == metrics(tmp_path / "plain")
 
 
 def test_a_finished_stage_is_not_trained_again(model, pool, tmp_path):

@@ -22,7 +22,7 @@ from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.journal import Journal
 from jumar.engines.local.models import load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
-from jumar.engines.local.provision import check_provided, needs
+from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.reference_rewards import RewardStore
 from jumar.engines.local.rollouts import Collector
 from jumar.engines.local.sampler import Sampling
@@ -44,7 +44,7 @@ class FixedBatches:
     pool: ScoringPool
     algorithm: Algorithm  # the run's
     reference: str | None  # the run's
-    teacher: str | None  # the run's
+    teacher: Teacher  # the run's
     settings: EngineSettings
     order: PromptOrder
     journal: Journal
@@ -55,6 +55,7 @@ class FixedBatches:
         entry = self.journal.open("sample", {"prompts": prompts, "responses": responses})
         if entry.result is not None:  # a checkpoint may be older than this call
             self.order.position = max(self.order.position, entry.result["position"])
+            checkpoint.remove_directory(entry.directory / "parts")
             return entry.directory / "batch"
         examples = self.order.next(prompts)
         self.observer.on_phase(f"Sampling a fixed batch: {responses} x {len(examples)} prompts.")
@@ -145,7 +146,7 @@ class FixedBatches:
                 directory=entry.directory, observer=self.observer, prompts=prompts,
             ).run(steps, snapshots)  # fmt: skip
             entry.finish({"seconds": seconds})
-            checkpoint.remove_directory(entry.directory / "checkpoints")
+        checkpoint.remove_directory(entry.directory / "checkpoints")
         saved = {at: snapshot(entry.directory, at) for at in sorted(snapshots) if at <= steps}
         return Fit(steps=steps, last=entry.directory / "last", snapshots=saved)
 
@@ -185,9 +186,11 @@ class FixedBatches:
         self, examples: Sequence[Example], responses: int, step: int, draw: int
     ) -> FixedBatch:
         start = perf_counter()
+        names = list(teachers(self.teacher))
         collector = Collector(
-            policy=self.policy, pool=self.pool, algorithm=self.algorithm, settings=self.settings
-        )
+            policy=self.policy, pool=self.pool, algorithm=self.algorithm, settings=self.settings,
+            teachers=names if len(names) > 1 else (),
+        )  # fmt: skip
         rollout = collector.rollout(
             examples, step=draw, stage_step=0, times=defaultdict(float), responses=responses
         )
@@ -237,8 +240,9 @@ class FixedBatches:
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):
             models.reference = load_frozen(anchor, "reference", self.policy, loading)
-        if self.teacher is not None and needs(algorithm, "teacher"):
-            models.teacher = load_frozen(self.teacher, "teacher", self.policy, loading)
+        if needs(algorithm, "teacher"):
+            names = teachers(self.teacher).values()
+            models.teachers = [load_frozen(n, "teacher", self.policy, loading) for n in names]
         if algorithm.value_loss is not None:
             models.critic = new_critic(policy)
         trained = Trained(

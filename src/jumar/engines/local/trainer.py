@@ -13,26 +13,26 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
 from jumar.engines.contract import Fit, Observer, ReferenceRewards, Stage, Validation
 from jumar.engines.local import checkpoint
-from jumar.engines.local.anchors import load_frozen
+from jumar.engines.local.anchors import Anchors
 from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.fixed_batches import FixedBatches
 from jumar.engines.local.journal import Journal, digest
 from jumar.engines.local.models import load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
-from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
+from jumar.engines.local.provision import Teacher, check_provided, teachers
 from jumar.engines.local.records import Records
 from jumar.engines.local.rollouts import Collector
 from jumar.engines.local.trained import Trained, learning_rate_factor
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
 from jumar.tasks.task import Task
+from jumar.types import State
 from jumar.verifiers.pool import ScoringPool
 
 
@@ -69,10 +69,12 @@ class LocalTrainer:
         self._best: dict[str, Any] = {}  # of the current stage: score and step
         self._last_score: tuple[int, float | None] = (-1, None)  # (step, validation score)
         self._models = Models(policy=policy.model)
-        self._loaded: dict[str, Teacher] = {}  # the names of the reference and the teachers
+        self._anchors = Anchors(self._models, policy, settings.loading)
         self._wanted: Mapping[str, Any] | None = None  # the algorithm that a verb named
+        self._used = False  # whether `train` has changed the algorithm's state or its critic
+        self._stale = False  # whether they were let go and have to be made anew
         self._use(algorithm)
-        self._measure_against(reference, teacher)
+        self._anchors.load(algorithm, reference, teacher)  # refused now rather than hours later
         self._fixed = FixedBatches(
             directory=directory, policy=policy, pool=pool, algorithm=algorithm,
             reference=reference, teacher=teacher, settings=settings, order=self._order,
@@ -88,7 +90,9 @@ class LocalTrainer:
             source=self.settings.rollout.source,
             made=self._made,
         )
-        self._current, self._state = algorithm, algorithm.init_state()
+        self._current = algorithm
+        self._state: State = algorithm.init_state()
+        self._stale = False
         has_critic = algorithm.value_loss is not None
         self._models.critic = new_critic(self.policy.model) if has_critic else None
         self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
@@ -134,8 +138,10 @@ class LocalTrainer:
         if entry.result is not None:
             return self._stage(entry.result)
         self._switch(algorithm)
-        self._measure_against(name, self._teacher if teacher is None else str(teacher))
+        taught_by = self._teacher if teacher is None else str(teacher)
+        self._anchors.load(self._current, name, taught_by)
         self._collector = replace(self._collector, values=values or {}, without=without)
+        self._used = True
         if self.step == first:
             self._best = {}
         while self.step < self._planned:
@@ -147,7 +153,7 @@ class LocalTrainer:
     def _switch(self, wanted: Mapping[str, Any] | None) -> None:
         """Use the algorithm that a verb names; None is the run's."""
         wanted = dict(wanted) if wanted else None
-        if wanted != self._wanted:
+        if self._stale or wanted != self._wanted:
             self._use(algorithms.get(**wanted) if wanted else self.algorithm)
             self._wanted = wanted
 
@@ -212,14 +218,17 @@ class LocalTrainer:
 
     def sample(self, *, prompts: int, responses: int) -> Path:
         """See `FixedBatches`."""
+        self._let_go()
         return self._fixed.sample(prompts=prompts, responses=responses, step=self._planned)
 
     def fit(self, rollout: Path, **options: Any) -> Fit:
         """See `FixedBatches`."""
+        self._let_go()
         return self._fixed.fit(rollout, **options)
 
     def log_ratio(self, rollout: Path, **options: Any) -> Path:
         """See `FixedBatches`."""
+        self._let_go()
         return self._fixed.log_ratio(rollout, **options)
 
     def adopt(self, model: Path, *, steps: int) -> Stage:
@@ -242,22 +251,15 @@ class LocalTrainer:
             return self._stage(result)
         return self._stage(entry.result)
 
-    # ------------------------------------------------------------------ models
+    # ------------------------------------------------------------------ parts
 
-    def _measure_against(self, reference: str | None, teacher: Teacher) -> None:
-        """Load what the algorithm compares with, unless it is there already."""
-        if reference is not None and needs(self._current, "reference"):
-            if self._loaded.get("reference") != reference:
-                self._models.reference = self._frozen(reference, "reference")
-            self._loaded["reference"] = reference
-        if teacher is not None and needs(self._current, "teacher"):
-            if self._loaded.get("teacher") != teacher:
-                models = teachers(teacher).values()
-                self._models.teachers = [self._frozen(model, "teacher") for model in models]
-            self._loaded["teacher"] = teacher
-
-    def _frozen(self, name: str, role: str) -> torch.nn.Module:
-        return load_frozen(name, role, self.policy, self.settings.loading)
+    def _let_go(self) -> None:
+        """Only the policy, and a critic that was trained, stay in memory beside a fixed batch."""
+        self._anchors.let_go()
+        if not self._used:
+            self._models.critic = None
+            self._trained = Trained(self.policy.model, None, self.settings.optimiser)
+            self._stale = True
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self.directory))
@@ -275,6 +277,7 @@ class LocalTrainer:
             state = {
                 "step": self.step,
                 "position": self._order.position,
+                "used": self._used,
                 "algorithm": self._wanted,
                 "best": self._best,
                 "last_score": self._last_score,
@@ -293,7 +296,11 @@ class LocalTrainer:
             self._records.truncate(0)
             return 0
         state = json.loads((path / "state.json").read_text())
-        self._switch(state["algorithm"])
+        self._used = state["used"]
+        if self._used:
+            self._switch(state["algorithm"])
+        else:
+            self._let_go()
         self._trained.read(path, self.settings.loading.dtype)
         self._state = load_file(path / "algorithm-state.safetensors")
         self.step, self._order.position = state["step"], state["position"]

@@ -98,7 +98,10 @@ class Updater:
                     columns[name] = response_logprobs(
                         model, *rows, sampling=self.sampling, tokens=limit
                     )
-            if models.teachers and "teacher_logprobs" in self.algorithm.reads:
+            if (
+                models.teachers
+                and "teacher_logprobs" in self.algorithm.reads - batch.columns.keys()
+            ):
                 columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
