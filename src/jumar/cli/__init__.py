@@ -165,11 +165,16 @@ def show(
     epilog=_examples(
         "jumar reproduce a_star_po",
         "jumar reproduce a_star_po --jobs 8 --out my-results",
+        "jumar reproduce a_star_po --scale paper --out recipes",
         "jumar reproduce a_star_po --check",
     )
 )
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="a_star_po.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="a_star_po or owpo.")],
+    scale: Annotated[
+        str,
+        typer.Option(metavar="S", help="tiny is run here; small and paper are written as recipes."),
+    ] = "tiny",
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Records and page are kept here.")
     ] = Path("docs/results"),
@@ -187,10 +192,13 @@ def reproduce(
 
     What is finished is kept: stop it and give the same command again.
     """
-    from jumar.cli.reproducing import reproduce_and_write
+    from jumar.cli.reproducing import reproduce_and_write, write_recipes
 
     with reported():
-        reproduce_and_write(paper, out, work, jobs, check=check)
+        if scale == "tiny":
+            reproduce_and_write(paper, out, work, jobs, check=check)
+        else:
+            write_recipes(paper, scale, out)
 
 
 @app.command(

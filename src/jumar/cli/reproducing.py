@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jumar.cli.output import NoMarkup
-from jumar.errors import ConfigurationError
+from jumar.errors import ConfigurationError, nearest
 
 
 def reproduce_and_write(paper: str, out: Path, work: Path, jobs: int, *, check: bool) -> None:
@@ -29,3 +29,23 @@ def reproduce_and_write(paper: str, out: Path, work: Path, jobs: int, *, check: 
     runner.run()
     write_text(file, page(study, store))
     NoMarkup().print(f"Written: {file}")
+
+
+def write_recipes(paper: str, scale: str, out: Path) -> None:
+    """The recipes of a larger scale, and what machine they need."""
+    from jumar import reproduce
+    from jumar.config import dump, parse
+    from jumar.engines.local.checkpoint import write_text
+
+    study, console = reproduce.get(paper), NoMarkup()
+    if scale not in study.scales:
+        raise ConfigurationError(
+            f"--scale got {scale!r}, but needs tiny, {' or '.join(study.scales)}, to know which "
+            f"models are meant. {nearest(scale, ['tiny', *study.scales])}"
+        )
+    chosen, directory = study.scales[scale], out / f"{paper}-{scale}"
+    console.print(chosen.needs)
+    for name, recipe in chosen.recipes.items():
+        file = directory / f"{name}.yaml"
+        write_text(file, dump(parse(recipe, source=name)))
+        console.print(f"jumar train {file} --out runs/{paper}-{scale}/{name}")

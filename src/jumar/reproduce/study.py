@@ -49,6 +49,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The study with real models: recipes for other machines, and what those have to be."""
+
+    needs: str
+    recipes: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """Everything about one paper's comparison."""
 
@@ -60,6 +68,7 @@ class Study:
     tasks: Mapping[str, str]  # where every arm is scored; the first is trained on
     claims: Sequence[Claim]
     table: Callable[["Records"], str]  # Markdown
+    scales: Mapping[str, Scale]  # "small" and "paper"
     memory: Mapping[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)  # memory.py
     samples: int = 8  # per test prompt
     foundations: Sequence[Arm] = ()  # run first; a recipe names a model of theirs as @NAME/best

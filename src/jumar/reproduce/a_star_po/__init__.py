@@ -2,6 +2,7 @@
 
 from jumar.reproduce.a_star_po.arms import FOUR, LONGER, STUDIED, TUNING, all_arms
 from jumar.reproduce.a_star_po.claims import CLAIMS
+from jumar.reproduce.a_star_po.scales import SCALES
 from jumar.reproduce.a_star_po.tables import tables
 from jumar.reproduce.study import Study
 
@@ -22,5 +23,6 @@ STUDY = Study(
     tasks={"four terms": FOUR, "five or six terms": LONGER},
     claims=CLAIMS,
     table=tables,
+    scales=SCALES,
     memory={name: (STUDIED[name]["algorithm"], 2 if name == "rebel" else 1) for name in STUDIED},
 )

@@ -2,6 +2,7 @@
 
 from jumar.reproduce.owpo.arms import FOUNDATIONS, TASKS, TUNING, all_arms
 from jumar.reproduce.owpo.claims import CLAIMS
+from jumar.reproduce.owpo.scales import SCALES
 from jumar.reproduce.owpo.tables import tables
 from jumar.reproduce.study import Study
 
@@ -21,6 +22,7 @@ STUDY = Study(
     tasks=TASKS,
     claims=CLAIMS,
     table=tables,
+    scales=SCALES,
     samples=16,
     foundations=FOUNDATIONS,
 )
