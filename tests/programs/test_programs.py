@@ -194,7 +194,7 @@ ERPD = {
         {"unlearn_steps": 30, "batches": 1},
         [
             "sample 9 x 4 of 0",
-            "fit own 0+70",
+            "fit token_mse 0+70",
             "fit erpd_student 0+10 to 70/30",
             "adopt policy-10 for 10",
         ],

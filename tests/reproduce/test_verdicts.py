@@ -81,7 +81,7 @@ def test_rising_needs_a_rise_on_the_whole_and_no_step_down():
     up = records(a=[0.1, 0.11, 0.1], b=[0.2, 0.21, 0.2], c=[0.3, 0.31, 0.3])
     dip = records(a=[0.1, 0.11, 0.1], b=[0.5, 0.51, 0.5], c=[0.3, 0.31, 0.3])
     noise = records(a=[0.1, 0.5, 0.3], b=[0.3, 0.1, 0.4], c=[0.2, 0.6, 0.1])
-    outcomes = [rising(names, number)(found).outcome for found in (up, dip, noise)]
+    outcomes = [rising(names, number, {})(found).outcome for found in (up, dip, noise)]
     assert outcomes == ["holds", "does not hold", UNTOLD]
 
 

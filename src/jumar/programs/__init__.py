@@ -83,6 +83,7 @@ class _Rehearsal:
         return self._stage(steps)
 
     def adopt(self, model: Path, *, steps: int) -> Stage:
+        _positive("adopt", steps=steps)
         return self._stage(steps)
 
     def reference_rewards(self, *, samples: int, **_: Any) -> ReferenceRewards:

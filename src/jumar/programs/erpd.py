@@ -11,14 +11,15 @@ What stands in the signal is the strategy:
 
     strong      teacher / the policy that sampled the batch
     weak        recovered / unlearned: a fit is pushed below its start, and another leads it back
-    away        teacher / the student of the first batch, which itself is made by strong
+    away        teacher / the student of the first batch, so it differs from strong in the third
     ensemble    strong, then weak: two signals distilled in turn
     none        no student: the teacher is the new policy, as a control
 
-Under `recover: none` one run of the teacher is both sides of weak: token_mse goes down before it
-goes up, so its snapshot after `unlearn_steps` is the denominator and its end the numerator. Under
-another `recover` it is pushed down by a fit of its own, with `unlearn_learning_rate` and
-`negative_weight`. Fits take optimiser steps of `prompts_per_step` groups, online steps rollouts.
+Weak uses token_mse, whatever the run's algorithm is. Under `recover: none` one fit is both sides:
+it goes down before it goes up, so its snapshot after `unlearn_steps` is the denominator and its end
+the numerator. Under another `recover` the policy is pushed down by a fit of its own, with
+`unlearn_learning_rate` and `negative_weight`, and led back by that loss (implicit_ce with
+`recover_beta`). Fits take optimiser steps of `prompts_per_step` groups, online steps rollouts.
 
 Paper: Extreme Region Policy Distillation, arXiv:2605.25582.
 Departs: the steps, the learning rates and the prompts of a step are not all in our copy of the
@@ -35,11 +36,7 @@ from jumar.errors import ConfigurationError
 
 ONLINE: Mapping[str, Any] = {"name": "grpo", "clip_high": 0.28, "kl_coef": 0.0}
 Pair = tuple[Path, Path | None]  # numerator, denominator: None is the policy that sampled
-BACK: Mapping[str, Mapping[str, Any]] = {
-    "token_mse": {"name": "token_mse"},
-    "implicit_ce": {"name": "implicit_ce", "anchor": "ref_logprobs"},
-    "sft": {"name": "sft", "only_correct": True},
-}
+MSE = {"name": "token_mse"}
 
 
 def erpd(
@@ -56,6 +53,7 @@ def erpd(
     unlearn_learning_rate: float | None = None,
     negative_weight: float = 1.0,
     recover: Literal["none", "token_mse", "implicit_ce", "sft"] = "none",
+    recover_beta: float = 0.05,
     student_steps: int = 10,
     positives: Literal["all", "below", "above"] = "all",
     kl_coef: float = 0.0,
@@ -63,20 +61,28 @@ def erpd(
     online_steps: int = 0,
 ) -> None:
     """`learning_rate` is that of every fit; None is the recipe's."""
-    if strategy in ("weak", "ensemble") and recover == "none" and unlearn_steps >= teacher_steps:
+    last = teacher_steps if recover == "none" else unlearn_steps + 1
+    if strategy in ("weak", "ensemble") and not 0 < unlearn_steps < last:
         raise ConfigurationError(
-            f"`program.unlearn_steps` is {unlearn_steps}, but under recover none it needs to come "
-            f"before the end of the teacher's {teacher_steps} steps, to be told from it. Lower it, "
-            "or name a loss that recovers."
+            f"`program.unlearn_steps` is {unlearn_steps}, but needs to be at least 1, and under "
+            f"recover none before the end of the teacher's {teacher_steps} steps: the snapshot is "
+            "compared with the end of the same fit. Change it, or name a loss that recovers."
         )
     unlearning = partial(
         _unlearned_and_recovered,
         unlearn_steps=unlearn_steps,
         unlearn_learning_rate=unlearn_learning_rate or learning_rate,
         negative_weight=negative_weight,
-        recover=recover,
+        back={
+            "none": None,
+            "token_mse": MSE,
+            "implicit_ce": {
+                "name": "implicit_ce", "anchor": "ref_logprobs", "beta": recover_beta,
+            },
+            "sft": {"name": "sft", "only_correct": True},
+        }[recover],
         steps=teacher_steps,
-    )
+    )  # fmt: skip
     distillation = {
         "name": "erpd_student",
         "positives": positives,
@@ -113,16 +119,16 @@ def _unlearned_and_recovered(
     unlearn_steps: int,
     unlearn_learning_rate: float | None,
     negative_weight: float,
-    recover: str,
+    back: Mapping[str, Any] | None,
     steps: int,
 ) -> Pair:
     """What the batch teaches on the way back from a policy that was pushed down by it."""
-    if recover == "none":
-        run = fit(steps=steps, snapshots=[unlearn_steps])
+    if back is None:
+        run = fit(steps=steps, algorithm=MSE, snapshots=[unlearn_steps])
         return run.last, run.snapshots[unlearn_steps]
     down = fit(
         steps=unlearn_steps,
-        algorithm={"name": "token_mse", "negative_weight": negative_weight},
+        algorithm={**MSE, "negative_weight": negative_weight},
         learning_rate=unlearn_learning_rate,
     ).last
-    return fit(steps=steps, algorithm=BACK[recover], start=down, reference=down).last, down
+    return fit(steps=steps, algorithm=back, start=down, reference=down).last, down

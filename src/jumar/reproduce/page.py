@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from jumar.reproduce.runs import read_records
+from jumar.reproduce.runs import Runner
 from jumar.reproduce.study import Claim, Records, Study, Verdict, table
 
 
 def page(study: Study, store: Path) -> str:
     """Markdown: the tables, the verdict of each claim, the tuning, where it all comes from."""
-    records = read_records(store)
+    records = Runner(study=study, store=store, work=store, jobs=1, tell=print).records()
     verdicts = [(claim, claim.judge(records)) for claim in study.claims]
     counts = Counter(verdict.outcome for _, verdict in verdicts)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 from jumar.config.sources import merged
 from jumar.errors import EngineError
-from jumar.reproduce.study import Records, Study
+from jumar.reproduce.study import Arm, Records, Study
 
 TUNING_SEED, FOUNDATION_SEED = 1000, 500  # no run that is reported has them
 Tell = Callable[[str], None]
@@ -47,10 +48,14 @@ class Runner:
     tell: Tell
 
     def run(self) -> None:
-        """Base and foundations, the tuning of each method, every arm, and alone the timed ones."""
+        """The base, tuning and foundations, every arm, and alone the timed ones."""
         self._all([self._base()])
-        self._all(self._foundations())
-        self._all(self._tuning())
+        self._all(self._tuning(on_foundations=False))
+        # their records may come from elsewhere, but the runs on them need their models
+        there = [job for job in self._foundations() if self._done(job)]
+        lost = [job for job in there if not (self._directory(job) / "final").is_dir()]
+        self._all(self._foundations(), again=lost if self.missing() else ())
+        self._all(self._tuning(on_foundations=True))
         arms = self._arms()
         self._all([job for job in arms if job.score])
         timed = [job for job in arms if not job.score]
@@ -58,52 +63,77 @@ class Runner:
 
     def missing(self) -> int:
         """How many runs there are still to make, at most."""
-        first = [self._base(), *self._foundations(), *self._tuning()]
+        first = [self._base(), *self._tuning(on_foundations=False)]
         left = sum(not self._done(job) for job in first)
+        if left == 0:
+            first = [*self._foundations(), *self._tuning(on_foundations=True)]
+            left = sum(not self._done(job) for job in first)
         if left:
             return left + sum(arm.seeds for arm in self.study.arms)
         return sum(not self._done(job) for job in self._arms())
 
-    def choices(self) -> dict[str, Mapping[str, Any]]:
-        """The tuned settings of each method: those that validated best at the tuning seed."""
-        found = {}
-        for arm, tried in self.study.tuning.items():
-            files = [self._record(f"tuning-{arm}-{n}-seed{TUNING_SEED}") for n in range(len(tried))]
-            scores = [json.loads(file.read_text())["validated"] for file in files]
-            found[arm] = tried[scores.index(max(scores))]
-        return found
+    def records(self) -> Records:
+        """Those of the study's own runs, and of no others that lie beside them."""
+        jobs = [
+            self._base(), *self._tuning(on_foundations=False), *self._foundations(),
+            *self._tuning(on_foundations=True), *self._arms(),
+        ]  # fmt: skip
+        found: dict[str, dict[int, Any]] = {}
+        for job in jobs:
+            if self._done(job):
+                record = json.loads(self._record(job.name).read_text())
+                found.setdefault(job.arm, {})[job.seed] = record
+        return Records(found)
 
     # ------------------------------------------------------------------ the jobs
 
     def _job(self, arm: str, seed: int, recipe: Mapping[str, Any], *, score: bool = True) -> Job:
-        return Job(arm=arm, seed=seed, recipe=recipe, config=self.study.config(recipe), score=score)
+        more = [self._foundation(name).config for name in _named(recipe)]
+        config = self.study.config(recipe, *more)
+        return Job(arm=arm, seed=seed, recipe=recipe, config=config, score=score)
 
     def _base(self) -> Job:
-        return self._job("base", 0, self.study.arms[0].recipe)
+        recipe = self.study.arms[0].recipe
+        config = self.study.config({"model": recipe["model"]}, self.study.memory)
+        return Job(arm="base", seed=0, recipe=recipe, config=config)
 
     def _foundations(self) -> list[Job]:
-        return [self._job(arm.name, FOUNDATION_SEED, arm.recipe) for arm in self.study.foundations]
+        return [self._foundation(arm.name) for arm in self.study.foundations]
 
-    def _tuning(self) -> list[Job]:
+    def _foundation(self, name: str) -> Job:
+        arm = self.study.arm(name)
+        return self._job(name, FOUNDATION_SEED, merged(arm.recipe, self._choice(arm)))
+
+    def _tuning(self, *, on_foundations: bool) -> list[Job]:
+        """The methods whose recipes name a foundation, or the others."""
         return [
             self._job(
                 f"tuning-{arm}-{number}", TUNING_SEED,
                 merged(self.study.arm(arm).recipe, settings), score=False,
             )
             for arm, tried in self.study.tuning.items()
+            if bool(_named(self.study.arm(arm).recipe)) == on_foundations
             for number, settings in enumerate(tried)
         ]  # fmt: skip
 
     def _arms(self) -> list[Job]:
-        choices = self.choices()
         return [
             self._job(
-                arm.name, seed, merged(arm.recipe, choices.get(arm.tuned_as or "", {})),
+                arm.name, seed, merged(arm.recipe, {**self._choice(arm), **_timed(arm, seed)}),
                 score=not arm.timed,
             )
             for arm in self.study.arms
             for seed in range(arm.seeds)
         ]  # fmt: skip
+
+    def _choice(self, arm: Arm) -> Mapping[str, Any]:
+        """The settings that validated best at the tuning seed; none where nothing is tuned."""
+        if arm.tuned_as is None:
+            return {}
+        tried = self.study.tuning[arm.tuned_as]
+        names = [f"tuning-{arm.tuned_as}-{n}-seed{TUNING_SEED}" for n in range(len(tried))]
+        scores = [json.loads(self._record(name).read_text())["validated"] for name in names]
+        return tried[scores.index(max(scores))]
 
     def _record(self, name: str) -> Path:
         return self.store / f"{name}.json"
@@ -116,24 +146,26 @@ class Runner:
         file = self._record(job.name)
         return file.is_file() and json.loads(file.read_text())["config"] == job.config
 
-    def _model(self, name: str, which: str) -> str:
+    def _model(self, name: str, which: str) -> Path:
         """The directory of a foundation's model."""
-        job = next(job for job in self._foundations() if job.arm == name)
+        job = self._foundation(name)
         models = json.loads(self._record(job.name).read_text())["models"]
-        return str(self._directory(job) / models[which])
+        return self._directory(job) / str(models[which])
 
     def _resolved(self, value: Any) -> Any:
         """A recipe with the foundations' models in it."""
         if isinstance(value, Mapping):
             return {key: self._resolved(inner) for key, inner in value.items()}
         if isinstance(value, str) and value.startswith("@"):
-            return self._model(*value.removeprefix("@").split("/"))
+            return str(self._model(*value.removeprefix("@").split("/")))
         return value
 
     # ------------------------------------------------------------------ running them
 
-    def _all(self, every: Sequence[Job], *, jobs: int | None = None) -> None:
-        left = [job for job in every if not self._done(job)]
+    def _all(
+        self, every: Sequence[Job], *, jobs: int | None = None, again: Sequence[Job] = ()
+    ) -> None:
+        left = [job for job in every if job in again or not self._done(job)]
         start, lock, finished = perf_counter(), threading.Lock(), 0
 
         def run(job: Job) -> str | None:
@@ -169,6 +201,7 @@ class Runner:
             "recipe": self._resolved(job.recipe),
             "config": job.config,
             "score": job.score,
+            "tuning": job.seed == TUNING_SEED,
             "tasks": self.study.tasks,
             "memory": self.study.memory,
             "samples": self.study.samples,
@@ -188,10 +221,14 @@ class Runner:
         return None
 
 
-def read_records(store: Path) -> Records:
-    """Every record that is there."""
-    found: dict[str, dict[int, Any]] = {}
-    for file in sorted(store.glob("*-seed*.json")):
-        arm, _, seed = file.stem.rpartition("-seed")
-        found.setdefault(arm, {})[int(seed)] = json.loads(file.read_text())
-    return Records(found)
+def _named(recipe: Mapping[str, Any]) -> list[str]:
+    """The foundations that a recipe names."""
+    return sorted(set(re.findall(r"@(\w+)/", json.dumps(recipe))))
+
+
+def _timed(arm: Arm, seed: int) -> Mapping[str, Any]:
+    """A timed A*-PO samples its values anew in each round, so that stage 1 is timed in each."""
+    program = arm.recipe["program"]
+    if not arm.timed or "value_seed" not in program:
+        return {}
+    return {"program": {**program, "value_seed": program["value_seed"] + seed}}

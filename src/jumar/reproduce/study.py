@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,11 +76,9 @@ class Study:
         """The arm of that name."""
         return next(arm for arm in (*self.arms, *self.foundations) if arm.name == name)
 
-    def config(self, recipe: Mapping[str, Any]) -> str:
-        """A name for exactly these settings, those of the foundations under them included."""
-        named = sorted(set(re.findall(r"@(\w+)/", json.dumps(recipe))))
-        below = {name: self.arm(name).recipe for name in named}
-        text = json.dumps({**recipe, "@": below} if below else recipe, sort_keys=True)
+    def config(self, recipe: Mapping[str, Any], *more: Any) -> str:
+        """A name for exactly these settings, what they are scored on and `more`."""
+        text = json.dumps([recipe, self.tasks, self.samples, *more], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -104,7 +101,7 @@ class Records:
         return mean(np.array(self.values(arm, metric)))
 
     def difference(self, arm: str, other: str, metric: Metric) -> Estimate:
-        """Arm - other, paired by seed: same prompts in the same order, same test prompts."""
+        """The first minus the second, paired by seed: the same draws, the same test prompts."""
         seeds = sorted(self.by_arm[arm].keys() & self.by_arm[other].keys())
         pairs = [metric(self.by_arm[arm][s]) - metric(self.by_arm[other][s]) for s in seeds]
         return mean(np.array(pairs))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from jumar.engines.contract import Estimate
-from jumar.reproduce.study import Metric, Outcome, Records, Verdict
+from jumar.reproduce.study import Metric, Outcome, Records, Verdict, cell
 
 UNTOLD: Outcome = "cannot be told at this scale"
 
@@ -38,12 +38,14 @@ def decided(holds: bool, evidence: str) -> Verdict:
 
 
 def rising(
-    names: Sequence[str], metric: Metric, *, digits: int = 3
+    names: Sequence[str], metric: Metric, titles: Mapping[str, str], *, digits: int = 3
 ) -> Callable[[Records], Verdict]:
-    """The last arm is above the first, and none is below the one before it."""
+    """The last arm is above the first, and none is below the one before it, interval and all."""
 
     def judge(records: Records) -> Verdict:
-        shown = ", ".join(f"{n} {records.mean(n, metric).value:.{digits}f}" for n in names)
+        shown = ", ".join(
+            f"{titles.get(n, n)} {cell(records.mean(n, metric), digits, 1)}" for n in names
+        )
         whole = records.difference(names[-1], names[0], metric)
         steps = [records.difference(later, earlier, metric) for earlier, later in pairwise(names)]
         if whole.high < 0 or any(step.high < 0 for step in steps):

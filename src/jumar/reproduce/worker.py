@@ -24,6 +24,7 @@ from jumar.engines.local.distance import reverse_kl
 from jumar.engines.local.models import load_model
 from jumar.engines.local.preparation import load_policy, scoring_pool
 from jumar.engines.settings import EngineSettings
+from jumar.errors import EngineError
 from jumar.evaluation.evaluate import as_list, evaluate
 from jumar.evaluation.intervals import ratio
 from jumar.reports.progress import Progress
@@ -59,8 +60,14 @@ def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
     """Train by the recipe, then score the last policy and the one that validated best."""
     directory = Path(job["directory"])
     run = Run(**job["recipe"], seed=job["seed"], out=directory)
-    with Progress() as progress:
-        run.train(resume=(directory / "config.yaml").exists(), observer=progress)
+    try:
+        with Progress() as progress:
+            run.train(resume=(directory / "config.yaml").exists(), observer=progress)
+    except EngineError as error:
+        if not job["tuning"]:
+            raise
+        # a setting that diverges is a setting that was tried
+        return {"made": made(), "config": job["config"], "validated": 0.0, "failed": str(error)}
     rows = list(metrics(directory))
     steps = [row for row in rows if "validation" not in row]
     curve = [(row["step"], row["validation"]["pass@1"][0]) for row in rows if "validation" in row]
@@ -149,21 +156,37 @@ def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """Of every weight, bit for bit; ties are counted as often as they are named."""
     found = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(tensors[name].contiguous().numpy().tobytes())
+        found.update(tensors[name].detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 
 def made() -> dict[str, str]:
-    """Where a record comes from; "none" is the commit of an installed package."""
-    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    """Where a record comes from."""
     return {
-        "commit": commit or "none",
+        "commit": _commit() or "none",
         "python": platform.python_version(),
         "torch": version("torch"),
         "transformers": version("transformers"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def _commit() -> str:
+    """Of the checkout that this file is in, with a + where it was changed; "" outside of one."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return ""
+
+    def git(*asked: str) -> str:
+        command = ["git", "-C", str(root), *asked]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + (
+            "+" if git("diff", "HEAD", "--stat", "src") else ""
+        )
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

@@ -36,15 +36,12 @@ TITLES = {
     "owpo": "OWPO",
 }
 BASELINES = tuple(name for name in TITLES if name != "owpo")
-RATES = (
-    {"optimiser": {"learning_rate": rate}} for rate in (1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
-)
 ALPHAS = (0.1, 0.5, 1.0, 5.0, 10.0, 50.0)
 RANGES = ((0.8, 1.25), (0.5, 2.0), (0.25, 4.0))
 
 
-def _with(name: str, settings: Mapping[str, Any], rate: float = 5e-4) -> dict[str, Any]:
-    return {"algorithm": {"name": name, **settings}, "optimiser": {"learning_rate": rate}}
+def _with(name: str, **settings: Any) -> dict[str, Any]:
+    return {"algorithm": {"name": name, **settings}}
 
 
 def _active(end: int | None) -> dict[str, Any]:
@@ -54,31 +51,35 @@ def _active(end: int | None) -> dict[str, Any]:
     return {"active_samples": {"start": 8, "end": end, "steps": STEPS, "clock": "stage_step"}}
 
 
-# six settings for each method; the paper's own searches are Sym-DAPO's coefficient and MOPD's alpha
+# six settings for each method, at one learning rate for all, as in the paper; its own searches are
+# Sym-DAPO's coefficient and MOPD's alpha
 TUNING: Mapping[str, list[Mapping[str, Any]]] = {
     "grpo": [
-        _with("grpo", {"kl_coef": coef}, rate)
+        _with("grpo", kl_coef=coef, clip_high=high)
         for coef in (0.0, 1e-3, 1e-2)
-        for rate in (5e-4, 1e-3)
+        for high in (0.2, 0.28)
     ],
     "dapo": [
-        _with("dapo", {"clip_high": high}, rate)
+        _with("dapo", clip_high=high, dual_clip=dual)
         for high in (0.2, 0.28, 0.4)
-        for rate in (5e-4, 1e-3)
+        for dual in (3.0, 10.0)
     ],
     "sym_dapo": [
-        _with("sym_dapo", {"kl_coef": coef, "estimator": kind})
+        _with("sym_dapo", kl_coef=coef, estimator=kind)
         for coef in (1e-3, 1e-2, 1e-1)
         for kind in ("k2", "k3")
     ],
-    "opd": list(RATES),
-    "mopd": [_with("mopd", {"alpha": alpha}) for alpha in ALPHAS],
+    "opd": [
+        *(_with("opd", top_k=k) for k in (None, 16, 4)),
+        *(_with("opd_sampled", coef=coef) for coef in (0.5, 1.0, 2.0)),
+    ],
+    "mopd": [_with("mopd", alpha=alpha) for alpha in ALPHAS],
     "owpo": [
-        _with("owpo", {"w_min": low, "w_max": high, **_active(end)})
+        _with("owpo", w_min=low, w_max=high, **_active(end))
         for low, high in RANGES
         for end in (None, 2)
     ],
-}  # fmt: skip
+}
 
 
 def _recipe(name: str, anchor: str | None = None, **settings: Any) -> dict[str, Any]:
@@ -97,20 +98,27 @@ def _weak(name: str, **settings: Any) -> dict[str, Any]:
 
 def _iterated(name: str, *, stages: int, steps: int, **settings: Any) -> dict[str, Any]:
     program = {"name": "ratchet", "stages": stages, "steps": steps, "swap": "best"}
-    return {**_weak(name, **settings), "program": program}
+    closer = {**SHARED["evaluation"], "samples": 8}  # saturation is read off validation scores
+    return {**_weak(name, **settings), "program": program, "evaluation": closer}
 
 
-# the reference is a DAPO run's best checkpoint, the weak one that of a quarter of such a run
+# the reference is the best checkpoint of a tuned DAPO run, the weak one the end of a quarter of it
 FOUNDATIONS = [
-    Arm(name="reference", title="the reference (DAPO)", recipe=_recipe("dapo"), seeds=1),
+    Arm(
+        name="reference",
+        title="the reference (DAPO)",
+        recipe=_recipe("dapo"),
+        seeds=1,
+        tuned_as="dapo",
+    ),
     Arm(
         name="weak",
         title="the weak reference (DAPO)",
         recipe={**_recipe("dapo"), "program": {"name": "plain", "steps": STEPS // 4}},
         seeds=1,
+        tuned_as="dapo",
     ),
 ]
-STAGE = 15
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "owpo_weak": ("OWPO", _weak("owpo")),
     "no_asymmetry": ("OWPO without asymmetry", _weak("owpo", variant="no_asymmetry")),
@@ -121,12 +129,12 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "range_10": ("w in [0.1, 10]", _weak("owpo", w_min=0.1, w_max=10.0)),
     "active_2": ("active samples 8 to 2", _weak("owpo", **_active(2))),
     "active_0": ("active samples 8 to 0", _weak("owpo", **_active(0))),
-    "ratchet_owpo": ("OWPO, swapped every 15 steps", _iterated("owpo", stages=6, steps=STAGE)),
+    "ratchet_owpo": ("OWPO, swapped every 10 steps", _iterated("owpo", stages=6, steps=10)),
     "ratchet_mopd": (
-        "MOPD, swapped every 15 steps", _iterated("mopd", stages=6, steps=STAGE, alpha=5.0)
+        "MOPD, swapped every 10 steps", _iterated("mopd", stages=6, steps=10, alpha=5.0)
     ),
-    "swap_10": ("OWPO, swapped every 10 steps", _iterated("owpo", stages=9, steps=10)),
-    "swap_30": ("OWPO, swapped every 30 steps", _iterated("owpo", stages=3, steps=30)),
+    "swap_20": ("OWPO, swapped every 20 steps", _iterated("owpo", stages=3, steps=20)),
+    "swap_30": ("OWPO, swapped every 30 steps", _iterated("owpo", stages=2, steps=30)),
 }  # fmt: skip
 
 

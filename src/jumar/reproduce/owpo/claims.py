@@ -1,11 +1,12 @@
 """What is measured and how each claim is judged: fixed before the runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from jumar.engines.contract import Estimate
 from jumar.reproduce.owpo.arms import BASELINES, TITLES, TRAINED
 from jumar.reproduce.runs import FOUNDATION_SEED
-from jumar.reproduce.study import Claim, Metric, Record, Records, Verdict
+from jumar.reproduce.study import Claim, Metric, Record, Records, Verdict, cell
 from jumar.reproduce.verdicts import all_above, all_below, decided, points
 
 TRANSFER = "four terms"
@@ -24,18 +25,20 @@ def regression(record: Record) -> float:
 def against_verdict(record: Record) -> float:
     """Share of judged tokens that the loss moves against the verifier, over all steps."""
     shares = record["reversed"]
-    return float(sum(shares) / len(shares)) if shares else 0.0
+    return float(sum(shares) / len(shares)) if shares else math.nan
 
 
 def peak_stage(record: Record) -> float:
-    """The first stage whose best validation score is within 1 point of the run's highest."""
+    """The first stage whose best validation score is within 2 points of the run's highest: about a
+    standard error of 1,600 validation samples of 200 prompts.
+    """
     stages: Sequence[float] = record["stages"]
-    return 1.0 + next(i for i, best in enumerate(stages) if best >= max(stages) - 0.01)
+    return 1.0 + next(i for i, best in enumerate(stages) if best >= max(stages) - 0.02)
 
 
-def reference(records: Records) -> float:
-    """Test pass@1 of the fixed reference."""
-    return score()(records.by_arm["reference"][FOUNDATION_SEED])
+def tokens(record: Record) -> float:
+    """Sampled in training."""
+    return float(record["tokens"])
 
 
 def _over(records: Records, metric: Metric, others: Sequence[str]) -> dict[str, Estimate]:
@@ -58,9 +61,14 @@ def _pass_at_16(records: Records) -> Verdict:
 
 
 def _beyond(records: Records, arm: str) -> Mapping[str, Estimate]:
-    mean, fixed = records.mean(arm, score()), reference(records)
-    name = f"{TITLES[arm]} - reference"
-    return {name: Estimate(mean.value - fixed, mean.low - fixed, mean.high - fixed)}
+    """Over seeds, with the error of the reference's own score added in quadrature."""
+    scores = records.by_arm["reference"][FOUNDATION_SEED]["scores"]["best"]
+    fixed, low, high = scores[TRAINED]["pass@1"]
+    mean = records.mean(arm, score())
+    down = math.hypot(mean.value - mean.low, high - fixed)
+    up = math.hypot(mean.high - mean.value, fixed - low)
+    apart = mean.value - fixed
+    return {f"{TITLES[arm]} - reference": Estimate(apart, apart - down, apart + up)}
 
 
 def _guided_stay(records: Records) -> Verdict:
@@ -98,10 +106,8 @@ def _higher(records: Records) -> Verdict:
 
 def _sooner(records: Records) -> Verdict:
     stages = records.difference("ratchet_owpo", "ratchet_mopd", peak_stage)
-    shown = ", ".join(
-        f"{name} {records.mean(f'ratchet_{name}', peak_stage).value:.1f}"
-        for name in ("owpo", "mopd")
-    )
+    arms = {"OWPO": "ratchet_owpo", "MOPD": "ratchet_mopd"}
+    shown = ", ".join(f"{t} {cell(records.mean(a, peak_stage), 1, 1)}" for t, a in arms.items())
     return all_below({"": stages}, 0.0, f"stage of saturation: {shown}")
 
 
@@ -181,13 +187,13 @@ CLAIMS = [
     Claim(
         says="From a weak reference, iterated OWPO gets higher than iterated MOPD.",
         numbers="about 40 against 37 (AIME24)",
-        test="six stages swapped to the best: test pass@1 at the best checkpoint: above MOPD's.",
+        test="six stages of ten steps, swapped to the best: test pass@1 at the best: above MOPD's.",
         judge=_higher,
     ),
     Claim(
         says="And it saturates in fewer iterations.",
         numbers="4 against 6",
-        test="first stage within 1 point of the run's best validation: earlier than MOPD's.",
+        test="first stage within 2 points of the run's best validation: earlier than MOPD's.",
         judge=_sooner,
     ),
     *(_variant(name) for name in ("no_asymmetry", "no_locking", "no_acceleration")),

@@ -60,16 +60,16 @@ SCALES = {
             responses=8,
             tokens=512,
             steps=200,
-        ),  # fmt: skip
+        ),
     ),
     "paper": Scale(
         needs=(
             "Qwen2.5-Math-7B with 8k tokens. By count, not measured: 15 GB in bfloat16, 92 GB of "
             "float32 copies and moments, 15 GB of reference or teacher, and activations: more than "
             "one GPU of 80 GB holds, and our engine uses one by now. Batch 512 and the length are "
-            "the paper's, as are MOPD's six alphas, GRPO's KL and the swap every 80 steps; learning "
-            "rate, 16 responses, weight decay, top-p, steps and Sym-DAPO's coefficients are ours or "
-            "DAPO's. It trains on DAPO-Math-17k: give a file of it as task."
+            "the paper's, as are MOPD's six alphas, GRPO's KL and the swap every 80 steps; the "
+            "learning rate, 16 responses, weight decay, top-p, steps and Sym-DAPO's coefficients "
+            "are ours or DAPO's. It trains on DAPO-Math-17k: give a file of it as task."
         ),
         recipes=_recipes(
             "owpo-paper",
@@ -79,6 +79,6 @@ SCALES = {
             responses=16,
             tokens=8192,
             steps=320,
-        ),  # fmt: skip
+        ),
     ),
 }
