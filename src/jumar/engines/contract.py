@@ -88,8 +88,9 @@ class Trainer(Protocol):
     ) -> Fit:
         """Fit a copy of the policy (or of `start`) to a fixed batch; the policy stays as it is.
 
-        Each of the `steps` takes `prompts` of its groups, epoch after epoch. `old_logprobs` are
-        those of the policy that sampled the batch, whatever the fit starts from.
+        Each of the `steps` takes `prompts` of its groups, epoch after epoch, at a constant learning
+        rate (a critic has the recipe's own). `old_logprobs` are those of the policy that sampled
+        the batch, whatever the fit starts from.
         """
         ...
 
