@@ -56,7 +56,7 @@ class Runner:
         lost = [job for job in there if not (self._directory(job) / "final").is_dir()]
         self._all(self._foundations(), again=lost if self.missing() else ())
         self._all(self._tuning(on_foundations=True))
-        arms = self._arms()
+        arms = self.planned()
         self._all([job for job in arms if job.score])
         timed = [job for job in arms if not job.score]
         self._all(sorted(timed, key=lambda job: job.seed), jobs=1)
@@ -70,13 +70,13 @@ class Runner:
             left = sum(not self._done(job) for job in first)
         if left:
             return left + sum(arm.seeds for arm in self.study.arms)
-        return sum(not self._done(job) for job in self._arms())
+        return sum(not self._done(job) for job in self.planned())
 
     def records(self) -> Records:
         """Those of the study's own runs, and of no others that lie beside them."""
         jobs = [
             self._base(), *self._tuning(on_foundations=False), *self._foundations(),
-            *self._tuning(on_foundations=True), *self._arms(),
+            *self._tuning(on_foundations=True), *self.planned(),
         ]  # fmt: skip
         found: dict[str, dict[int, Any]] = {}
         for job in jobs:
@@ -116,7 +116,8 @@ class Runner:
             for number, settings in enumerate(tried)
         ]  # fmt: skip
 
-    def _arms(self) -> list[Job]:
+    def planned(self) -> list[Job]:
+        """Every arm under every seed, with what was tuned."""
         return [
             self._job(
                 arm.name, seed, merged(arm.recipe, {**self._choice(arm), **_timed(arm, seed)}),
@@ -170,7 +171,7 @@ class Runner:
 
         def run(job: Job) -> str | None:
             nonlocal finished
-            failure = self._one(job)
+            failure = self.make(job)
             with lock:
                 finished += 1
                 minutes = (perf_counter() - start) / finished * (len(left) - finished) / 60
@@ -190,7 +191,7 @@ class Runner:
                 "give the same command: what is finished is kept."
             )
 
-    def _one(self, job: Job) -> str | None:
+    def make(self, job: Job) -> str | None:
         """Run it in a process of its own; what went wrong, if anything did."""
         directory = self._directory(job)
         file, log = (self.work / f"{directory.name}.{end}" for end in ("job.json", "log"))

@@ -1,0 +1,35 @@
+"""A short row of a published study, run again: the same rollouts and weights, bit for bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_studies import PUBLISHED, RESULTS, STUDIES
+
+from jumar.engines.local.models import load_model
+from jumar.reproduce.runs import Runner
+from jumar.reproduce.worker import weights_hash
+
+
+def hashes(store: Path, name: str) -> dict[str, str]:
+    return json.loads((store / f"{name}.json").read_text())["hashes"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("a_star_po" not in PUBLISHED, reason="the study is not published yet")
+def test_a_short_row_gives_the_committed_hashes_again(tmp_path: Path) -> None:
+    study, store = STUDIES["a_star_po"], RESULTS / "a_star_po"
+    committed = Runner(study=study, store=store, work=tmp_path, jobs=1, tell=print)
+    job = next(job for job in committed.planned() if job.name == "timed-rebel-seed0")
+
+    def run(name: str) -> dict[str, str]:
+        place = tmp_path / name
+        again = Runner(study=study, store=place, work=place / "work", jobs=1, tell=print)
+        assert again.make(job) is None
+        return hashes(place, job.name)
+
+    base = weights_hash(load_model("tiny")[0].state_dict())
+    if base == hashes(store, "base-seed0")["weights"]:
+        assert run("again") == hashes(store, job.name)
+    else:  # another processor gave another base; then two runs have to agree with each other
+        assert run("one") == run("two")
