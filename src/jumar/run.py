@@ -20,7 +20,7 @@ from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
 from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse
 from jumar.engines.contract import Observer, Policy, Trainer
-from jumar.engines.local.checkpoint import replace_directory, write_json
+from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import (
     check_examples,
@@ -211,9 +211,9 @@ class Run:
     def _make_directory(self) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            (self.directory / "config.yaml").write_text(dump(self.config), encoding="utf-8")
         except OSError as error:
             raise self._unwritable(error.strerror) from error
+        write_text(self.directory / "config.yaml", dump(self.config))
 
     def _unwritable(self, reason: str | None) -> ConfigurationError:
         return ConfigurationError(
