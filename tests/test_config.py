@@ -105,6 +105,7 @@ TOGETHER = [
         "`optimiser.minibatches` is 8",
         "at most rollout.prompts",
     ),
+    ({"rollout": {"only_prompts": 4}}, "`rollout.only_prompts` is 4", "Raise only_prompts"),
     (
         {"program": {"name": "ratchet", "swap": "best"}, "evaluation": {"every": 0}},
         "no best checkpoint",

@@ -72,7 +72,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for check in (_decay, _stored_rows, _rewards, _minibatches, _best_swap):
+        for check in (_decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap):
             check(self)
         return self
 
@@ -136,6 +136,16 @@ def _minibatches(config: RunConfig) -> None:
             f"`optimiser.minibatches` is {config.optimiser.minibatches}, but `rollout.prompts` is "
             f"{config.rollout.prompts}, and the responses to a prompt stay together, so some would "
             "be empty. Set optimiser.minibatches to at most rollout.prompts."
+        )
+
+
+def _prompts(config: RunConfig) -> None:
+    only, prompts = config.rollout.only_prompts, config.rollout.prompts
+    if only is not None and only < prompts:
+        raise ConfigurationError(
+            f"`rollout.only_prompts` is {only}, but `rollout.prompts` is {prompts}, and a step "
+            "takes each prompt once, so it would be smaller than it says. Raise only_prompts, or "
+            "lower prompts."
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from jumar import __version__
 from jumar.engines.contract import Observer, ReferenceRewards
 from jumar.engines.local import checkpoint
 from jumar.engines.local.policy import LocalPolicy
@@ -69,7 +70,11 @@ class RewardStore:
             f"Sampling the reference {self.samples} times on {len(self.examples)} prompts, once."
         )
         parts = home.with_name(f"{home.name}.parts")
-        chunks = [self._part(parts / name, chunk) for name, chunk in self._chunks()]
+        planned, chunks = list(self._chunks()), []
+        for number, (name, examples) in enumerate(planned, start=1):
+            chunks.append(self._part(parts / name, examples))
+            if number % -(-len(planned) // 4) == 0:
+                self.observer.on_phase(f"  {number} of {len(planned)} chunks")
         columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
         checkpoint.replace_directory(home, lambda path: save_file(columns, path / FILE))
         checkpoint.remove_directory(parts)
@@ -116,7 +121,7 @@ class RewardStore:
 
     def _digest(self) -> str:
         about = {
-            "format": 1,
+            "jumar": __version__,  # its verifiers may score otherwise in another one
             "sampling": repr(self._sampling()),
             "samples": self.samples,
             "seed": self.seed,
