@@ -170,7 +170,7 @@ def show(
     )
 )
 def reproduce(
-    paper: Annotated[str, typer.Argument(metavar="PAPER", help="a_star_po or owpo.")],
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="a_star_po, erpd or owpo.")],
     scale: Annotated[
         str,
         typer.Option(metavar="S", help="tiny is run here; small and paper are written as recipes."),

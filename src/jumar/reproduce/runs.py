@@ -206,6 +206,7 @@ class Runner:
             "tasks": self.study.tasks,
             "memory": self.study.memory,
             "samples": self.study.samples,
+            "models": self.study.models,
             "directory": str(directory),
             "record": str(self._record(job.name)),
         }

@@ -17,6 +17,9 @@ Metric = Callable[[Record], float]
 Outcome = Literal["holds", "does not hold", "cannot be told at this scale"]
 
 
+BEST = "best"  # among a study's models, which else are directories in a run's: it validated best
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One line of the table: a recipe, run under several seeds."""
@@ -70,6 +73,7 @@ class Study:
     scales: Mapping[str, Scale]  # "small" and "paper"
     memory: Mapping[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)  # memory.py
     samples: int = 8  # per test prompt
+    models: Mapping[str, str] = field(default_factory=lambda: {"best": BEST, "last": "final"})
     foundations: Sequence[Arm] = ()  # run first; a recipe names a model of theirs as @NAME/best
 
     def arm(self, name: str) -> Arm:

@@ -29,6 +29,7 @@ from jumar.evaluation.evaluate import as_list, evaluate
 from jumar.evaluation.intervals import ratio
 from jumar.reports.progress import Progress
 from jumar.reproduce.memory import measured
+from jumar.reproduce.study import BEST
 from jumar.run import EVALUATION_SEED, Run
 
 PROMPTS, KL_PROMPTS = 400, 200
@@ -83,9 +84,9 @@ def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
         "reversed": [row["reversed"] for row in steps if "reversed" in row],
         "stages": [r["best_score"] for r in results(directory) if "best_score" in r],
         "validated": max((score for _, score in curve), default=None),
-        "models": {"best": str(best_model(directory).relative_to(directory)), "last": "final"},
+        "models": models(directory, job["models"]),
         "hashes": {
-            "rollout": steps[-1]["digest"],
+            "rollout": steps[-1]["digest"] if steps else None,
             "weights": weights_hash(load_file(directory / "final" / "model.safetensors")),
         },
     }
@@ -139,6 +140,15 @@ def best_model(directory: Path) -> Path:
     return directory / best
 
 
+def models(directory: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The models that are scored, by name, as far as this run has them."""
+    found = {
+        name: str(best_model(directory).relative_to(directory)) if place == BEST else place
+        for name, place in wanted.items()
+    }
+    return {name: place for name, place in found.items() if (directory / place).is_dir()}
+
+
 def spent(directory: Path, key: str) -> float:
     """Seconds or sampled tokens of the verbs that do not train the policy step by step."""
     return float(sum(result.get(key, 0.0) for result in results(directory)))
@@ -148,7 +158,7 @@ def times(directory: Path, steps: Sequence[Mapping[str, Any]]) -> dict[str, floa
     """Seconds: of stages, and the median step by what it was spent on; the first are warming up."""
     names = ("sample", "score", "update", "forward", "step")
     warm = steps[WARM_UP:]
-    found = {name: median(row.get(f"time/{name}", 0.0) for row in warm) for name in names}
+    found = {n: median([row.get(f"time/{n}", 0.0) for row in warm] or [0.0]) for n in names}
     return {**found, "stages": spent(directory, "seconds")}
 
 
