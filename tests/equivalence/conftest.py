@@ -1,9 +1,13 @@
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from .peers import Agreement
+
+# versions are pinned here, so what its experimental part may change cannot change under us
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 
 @pytest.fixture

@@ -276,7 +276,10 @@ def test_rebels_code_has_eta_on_the_rewards_and_its_paper_on_the_log_ratio() -> 
     mine, code = ours(algorithm, tokens), theirs(released, tokens.logprobs)
     torch.testing.assert_close(code.loss, eta**2 * mine.loss, rtol=1e-12, atol=0)
     torch.testing.assert_close(code.gradient, eta**2 * mine.gradient, rtol=1e-12, atol=1e-14)
-    assert dict(algorithms.get("rebel").surrogate.settings) == {"eta": 1.0}  # there they agree
+    as_released = ours(algorithms.get("rebel", eta=eta, form="code"), tokens)
+    torch.testing.assert_close(as_released.loss, code.loss, rtol=1e-12, atol=0)
+    torch.testing.assert_close(as_released.gradient, code.gradient, rtol=1e-12, atol=1e-14)
+    assert dict(algorithms.get("rebel").surrogate.settings)["eta"] == 1.0  # there the two agree
 
 
 def test_beta_zero_takes_the_best_sample_where_the_released_code_takes_their_mean(
