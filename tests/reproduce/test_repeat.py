@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_studies import PUBLISHED, RESULTS, STUDIES
+from test_studies import RESULTS, STUDIES
 
 from jumar.engines.local.models import load_model
 from jumar.reproduce.runs import Runner
@@ -16,7 +16,6 @@ def hashes(store: Path, name: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("a_star_po" not in PUBLISHED, reason="the study is not published yet")
 def test_a_short_row_gives_the_committed_hashes_again(tmp_path: Path) -> None:
     study, store = STUDIES["a_star_po"], RESULTS / "a_star_po"
     committed = Runner(study=study, store=store, work=tmp_path, jobs=1, tell=print)

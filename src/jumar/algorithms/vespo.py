@@ -41,7 +41,7 @@ def _kernel(log_w: Tensor, k: float, lam: float) -> Tensor:
 def vespo(
     *, k_pos: float = 2.0, lam_pos: float = 3.0, k_neg: float = 3.0, lam_neg: float = 2.0
 ) -> Algorithm:
-    """K says how fast the weight falls below W = 1, lam how fast it falls above."""
+    """The larger k, the faster the weight falls below W = 1; the larger lam, the faster above."""
     return Algorithm(
         name="vespo",
         advantage=piece(group_mean_baseline),

@@ -95,19 +95,19 @@ def erpd(
         fit = partial(trainer.fit, batch, prompts=prompts_per_step, learning_rate=learning_rate)
         pairs: list[Pair] = []
         if strategy != "weak":
-            teacher = fit(steps=teacher_steps).last
-            pairs.append((teacher, first if strategy == "away" else None))
+            pairs.append((fit(steps=teacher_steps).last, first if strategy == "away" else None))
         if strategy in ("weak", "ensemble"):
             pairs.append(unlearning(fit))
-        policy: Path | None = None
-        for numerator, denominator in pairs if strategy != "none" else ():
-            signal = trainer.log_ratio(batch, numerator=numerator, denominator=denominator)
-            student = fit(steps=student_steps, algorithm=distillation, start=policy, signal=signal)
-            policy = student.last
-        if policy is None:
-            policy = trainer.adopt(teacher, steps=teacher_steps).last
-        else:
-            trainer.adopt(policy, steps=student_steps * len(pairs))
+        policy, steps = pairs[0][0], teacher_steps
+        if strategy != "none":
+            start, steps = None, student_steps * len(pairs)
+            for numerator, denominator in pairs:
+                signal = trainer.log_ratio(batch, numerator=numerator, denominator=denominator)
+                student = fit(
+                    steps=student_steps, algorithm=distillation, start=start, signal=signal
+                )
+                policy = start = student.last
+        trainer.adopt(policy, steps=steps)
         first = first or policy
         if online_steps > 0:
             trainer.train(steps=online_steps, algorithm=ONLINE)

@@ -15,8 +15,6 @@ from jumar.evaluation.intervals import mean
 Record = Mapping[str, Any]
 Metric = Callable[[Record], float]
 Outcome = Literal["holds", "does not hold", "cannot be told at this scale"]
-
-
 BEST = "best"  # among a study's models, which else are directories in a run's: it validated best
 
 
@@ -91,10 +89,6 @@ class Records:
 
     def __init__(self, by_arm: Mapping[str, Mapping[int, Record]]) -> None:
         self.by_arm = by_arm
-
-    def has(self, *arms: str) -> bool:
-        """Whether each of these was run."""
-        return all(self.by_arm.get(arm) for arm in arms)
 
     def values(self, arm: str, metric: Metric) -> list[float]:
         """One number per seed."""

@@ -153,7 +153,7 @@ class FixedBatches:
     def log_ratio(
         self, rollout: Path, *, numerator: Path | None = None, denominator: Path | None = None
     ) -> Path:
-        """Log numerator - log denominator at each token; None is the policy that sampled it."""
+        """The numerator's log-prob minus the denominator's at each token, kept as a column."""
         sides = {"numerator": numerator, "denominator": denominator}
         entry = self.journal.open(
             "log_ratio",

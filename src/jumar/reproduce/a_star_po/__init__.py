@@ -18,8 +18,9 @@ STUDY = Study(
         "its optimistic values make most responses look worse than expected, and large steps push "
         "all of them down. That trial is not among the records; every method's best rate turned "
         "out to lie inside the range. While the runs were made, the words of some tests were made "
-        "clearer; of their logic only claim 4 changed, whose ratio got an interval before anything "
-        "was timed. The entropy bonus of 1e-4 that the paper gives PPO and GRPO is left out."
+        "clearer; of their logic only claim 4 changed, its ratio got an interval before its runs. "
+        "When claims 3 to 6 were written, the memory and a first timing had been seen. The entropy "
+        "bonus of 1e-4 that the paper gives PPO and GRPO is left out."
     ),
     arms=all_arms(),
     tuning={name: TUNING for name in STUDIED},

@@ -65,8 +65,8 @@ STUDIED = {
 }
 TITLES = {
     "ppo": "PPO",
-    "grpo": "GRPO, 2 responses",
-    "rebel": "REBEL, 2 responses",
+    "grpo": "GRPO-2",
+    "rebel": "REBEL-2",
     "a_star_po": "A*-PO",
 }
 
@@ -79,7 +79,7 @@ def all_arms() -> list[Arm]:
     ]
     equal = {**STUDIED["grpo"], "optimiser": SHARED["optimiser"]}
     arms.append(
-        Arm(name="grpo_equal", title="GRPO, 2 responses, as many updates", recipe=equal, seeds=3,
+        Arm(name="grpo_equal", title="GRPO-2, as many updates", recipe=equal, seeds=3,
             tuned_as="grpo")
     )  # fmt: skip
     timed = {**STUDIED, "grpo_equal": equal}

@@ -4,7 +4,7 @@ import numpy as np
 
 from jumar.engines.contract import Estimate
 from jumar.evaluation.intervals import mean
-from jumar.reproduce.a_star_po.arms import BASELINES, BETAS, SAMPLES
+from jumar.reproduce.a_star_po.arms import BASELINES, BETAS, SAMPLES, TITLES
 from jumar.reproduce.study import Claim, Metric, Record, Records, Verdict, cell
 from jumar.reproduce.verdicts import UNTOLD, all_below, all_within, decided, points, rising
 
@@ -48,7 +48,7 @@ def _similar(records: Records) -> Verdict:
 
 
 def _against(records: Records, metric: Metric) -> dict[str, Estimate]:
-    return {f"A*-PO - {o}": records.difference("a_star_po", o, metric) for o in BASELINES}
+    return {f"A*-PO - {TITLES[o]}": records.difference("a_star_po", o, metric) for o in BASELINES}
 
 
 def _smallest_kl(records: Records) -> Verdict:
@@ -60,7 +60,7 @@ def _fastest(records: Records) -> Verdict:
     pairs = {o: ("timed-a_star_po", f"timed-{o}") for o in BASELINES}
     apart = {o: records.difference(*pair, whole) for o, pair in pairs.items()}
     ratios = {o: records.median_ratio(*pair, whole) for o, pair in pairs.items()}
-    shown = "; ".join(f"A*-PO / {o} {ratio:.2f}" for o, ratio in ratios.items())
+    shown = "; ".join(f"A*-PO / {TITLES[o]} {ratio:.2f}" for o, ratio in ratios.items())
     return all_below(apart, 0.0, f"{shown} (median of rounds)")
 
 
@@ -73,7 +73,7 @@ def _half_of_grpo(records: Records) -> Verdict:
 def _least_memory(records: Records) -> Verdict:
     peak = records.by_arm["base"][0]["memory"]
     ratios = {other: peak["a_star_po"] / peak[other] for other in BASELINES}
-    shown = "; ".join(f"A*-PO / {name} {ratio:.3f}" for name, ratio in ratios.items())
+    shown = "; ".join(f"A*-PO / {TITLES[name]} {ratio:.3f}" for name, ratio in ratios.items())
     return decided(max(ratios.values()) < 0.99, shown)
 
 
@@ -88,7 +88,7 @@ def _generalises(records: Records) -> Verdict:
     values = {o: records.mean(o, metric).value for o in (*BASELINES, "a_star_po")}
     behind = [records.difference(o, "a_star_po", metric) for o in BASELINES]
     ranks = sorted(values, key=lambda name: -values[name])
-    shown = ", ".join(f"{name} {100 * values[name]:.1f}" for name in ranks)
+    shown = ", ".join(f"{TITLES[name]} {100 * values[name]:.1f}" for name in ranks)
     if sum(d.high > 0 for d in behind) <= 1:
         return Verdict(outcome="holds", evidence=shown)
     ahead = sum(d.low > 0 for d in behind)

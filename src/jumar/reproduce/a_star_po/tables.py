@@ -19,13 +19,9 @@ def predicted(records: Records) -> dict[str, float]:
     """Seconds of 25 epochs from three unit costs, measured on A*-PO's steps: sampling and scoring a
     response, scoring it by a frozen model, training on it.
     """
-
-    def cost(name: str) -> float:
-        return statistics.median(records.values("timed-a_star_po", lambda r: r["time"][name]))
-
-    sample = (cost("sample") + cost("score")) / 128
-    forward = cost("forward") / 128
-    train = (cost("update") - cost("forward")) / 128
+    names = ("sample", "score", "forward", "update")
+    sampling, scoring, scored, update = (_median(records, "timed-a_star_po", n) for n in names)
+    sample, forward, train = (sampling + scoring) / 128, scored / 128, (update - scored) / 128
     return {
         "a_star_po": 8 * 512 * sample + 100 * 128 * (sample + forward + train),
         "ppo": 100 * 128 * (sample + 3 * forward + 2 * train),  # old, reference and critic
@@ -33,6 +29,11 @@ def predicted(records: Records) -> dict[str, float]:
         "grpo": 100 * 256 * (sample + 2 * forward + train),  # old and reference
         "grpo_equal": 100 * 256 * (sample + 2 * forward + train),
     }
+
+
+def _median(records: Records, arm: str, key: str) -> float:
+    """Over the rounds of a timed arm, in seconds."""
+    return statistics.median(records.values(arm, lambda record: record["time"][key]))
 
 
 def tables(records: Records) -> str:
@@ -46,7 +47,7 @@ def tables(records: Records) -> str:
     shown = [f"{100 * base[task][name][0]:.1f}" for task, name in start]
     rows = [["base", *PAPER["base"], "", *shown]]
     for arm in all_arms():
-        if arm.timed or not records.has(arm.name):
+        if arm.timed:
             continue
         rows.append(
             [
@@ -61,7 +62,7 @@ def tables(records: Records) -> str:
     note = (
         "On the left the paper's numbers for 1.5B on MATH. Ours are means over seeds with 95 % "
         "intervals (Student's t over seeds): accuracy at the checkpoint that validated best, KL of "
-        "the last policy. N is the responses per prompt in stage 1."
+        "the last policy. The 2 is of responses per prompt; N are those of stage 1."
     )
     return f"## The table\n\n{note}\n\n{table(heading, rows)}\n\n{_times(records)}"
 
@@ -69,13 +70,10 @@ def tables(records: Records) -> str:
 def _times(records: Records) -> str:
     heading = ["", "s a step", "sampling", "stage 1, s", "25 epochs, s", "A*-PO / it", "predicted"]
     rows, expected = [], predicted(records)
-    titles = {**TITLES, "grpo_equal": "GRPO, 2 responses, as many updates"}
+    titles = {**TITLES, "grpo_equal": "GRPO-2, as many updates"}
     for name in ("a_star_po", *BASELINES, "grpo_equal"):
         arm = f"timed-{name}"
-        numbers = [
-            statistics.median(records.values(arm, lambda r, key=key: r["time"][key]))  # type: ignore[misc]
-            for key in ("step", "sample", "stages")
-        ]
+        numbers = [_median(records, arm, key) for key in ("step", "sample", "stages")]
         ratio = records.median_ratio("timed-a_star_po", arm, whole)
         rows.append(
             [

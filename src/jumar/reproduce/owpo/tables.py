@@ -38,10 +38,7 @@ def _main(records: Records) -> str:
             [
                 title,
                 *PAPER[name],
-                cell(records.mean(name, score())),
-                cell(records.mean(name, score(at="last"))),
-                cell(records.mean(name, score("pass@16"))),
-                cell(records.mean(name, score(task=TRANSFER))),
+                *_scores(records, name),
                 f"{records.mean(name, tokens).value / 1000:.0f}",
                 _share(records.mean(name, against_verdict).value),
             ]
@@ -54,6 +51,12 @@ def _main(records: Records) -> str:
         "other way; OPD has no verdict."
     )
     return f"## The table\n\n{note}\n\n{table(heading, rows)}"
+
+
+def _scores(records: Records, arm: str) -> list[str]:
+    """Best, last, pass@16, and the task that was not trained on."""
+    metrics = (score(), score(at="last"), score("pass@16"), score(task=TRANSFER))
+    return [cell(records.mean(arm, metric)) for metric in metrics]
 
 
 def _share(value: float) -> str:
@@ -78,10 +81,7 @@ def _weak(records: Records) -> str:
         rows.append(
             [
                 title,
-                cell(records.mean(name, score())),
-                cell(records.mean(name, score(at="last"))),
-                cell(records.mean(name, score("pass@16"))),
-                cell(records.mean(name, score(task=TRANSFER))),
+                *_scores(records, name),
                 cell(records.mean(name, peak_stage), 1, 1) if staged else "",
             ]
         )
