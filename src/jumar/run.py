@@ -35,6 +35,7 @@ from jumar.evaluating import EVALUATION_SEED as EVALUATION_SEED
 from jumar.evaluating import GREEDY, SAMPLED, judge_of, scored, threads
 from jumar.evaluation.comparison import compare
 from jumar.evaluation.evaluate import Evaluation, as_list, validation
+from jumar.evaluation.protocol import conditions
 from jumar.pieces import Piece, piece
 from jumar.reports.curves import curves
 from jumar.reports.html import write_report
@@ -178,10 +179,12 @@ class Run:
             validation=validation(
                 pool,
                 task.validation[: evaluation.prompts],
+                self.directory / "evaluation" / "validation",
                 samples=evaluation.samples,
                 temperature=evaluation.temperature,
                 top_p=evaluation.top_p,
                 seed=EVALUATION_SEED,
+                conditions=conditions(task, settings),
             ),
             observer=observer,
             made=self._program.makes,

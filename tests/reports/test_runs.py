@@ -81,3 +81,28 @@ def test_what_was_measured_on_demand_is_kept_apart(directory):
     row = {"step": 5, "what": "distance", "reverse_kl": 0.2}
     write_lines(directory / "diagnostics.jsonl", [row])
     assert read(directory).diagnostics == [row]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.yaml", "model: [tiny"),
+        ("config.yaml", "- tiny"),
+        ("summary.json", '{"final": '),
+        ("stages/00-train/stage.json", "{"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(directory, file, text):
+    (directory / file).parent.mkdir(parents=True, exist_ok=True)
+    (directory / file).write_text(text)
+    with pytest.raises(DataError, match=f"{file} cannot be read.*Restore the file"):
+        read(directory)
+
+
+def test_lines_that_are_no_rows_of_a_step_are_left_out(directory):
+    before = read(directory)
+    for name in ("metrics.jsonl", "diagnostics.jsonl"):
+        with (directory / name).open("ab") as file:
+            file.write(b'[1]\n"word"\nnull\n{"reward": 1}\n\xff\xfe\n')
+    after = read(directory)
+    assert (after.rows, after.diagnostics) == (before.rows, before.diagnostics)
