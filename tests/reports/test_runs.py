@@ -50,6 +50,19 @@ def test_another_stage_begins_where_one_ended_and_the_run_went_on(directory):
     assert read(directory).swaps == [15]
 
 
+def test_a_reference_that_was_swapped_says_nothing_about_the_distance_from_the_start(directory):
+    measured = [{"step": 10, "what": "distance", "reverse_kl": 0.2}]
+    write_lines(directory / "diagnostics.jsonl", [{"step": 5, "what": "alignment"}])
+    assert read(directory).drift().values == []
+    write_lines(directory / "diagnostics.jsonl", measured)
+    assert read(directory).drift() == ([10], [0.2])
+    for stage in (directory / "stages").glob("*/stage.json"):
+        stage.unlink()
+    (directory / "diagnostics.jsonl").unlink()
+    run = read(directory)
+    assert run.drift() == run.points("kl")
+
+
 def test_an_unfinished_run_is_read_as_far_as_it_came(tmp_path):
     directory = made_run(tmp_path / "run", steps=4)
     (directory / "summary.json").unlink()

@@ -32,9 +32,10 @@ NOTE = (
     "pass@1 of the final models on the test split, 95 % interval over prompts; over seeds: of a "
     "further run. change: against A, on the same prompts. best, last: validation pass@1, highest "
     "(and by that too high) and at the end, the interval over seeds, or over the prompts of a "
-    "single run. KL to the reference at the end, nats per token. tokens, time: sampled and spent "
-    "in training. Of several runs everything is the mean over those that were evaluated at their "
-    "end; unfinished ones count where none was."
+    "single run. KL at the end to the reference, or to the start where the reference changes (if "
+    "diagnostics.distance_every measured it), nats per token. tokens, time: sampled and spent in "
+    "training. Of several runs everything is the mean over those that were evaluated at their end; "
+    "unfinished ones count where none was."
 )
 Over = Literal["step", "seconds", "tokens", "kl"]
 SPENT: Mapping[Over, str] = {"seconds": "time/step", "tokens": "sampled_tokens"}
@@ -198,8 +199,8 @@ def _listed(estimate: Estimate | None) -> list[float] | None:
 
 
 def _last_kl(group: Group) -> float | None:
-    """Mean over seeds of the last step's."""
-    found = [run.points("kl").values[-1] for run in group.counted if run.points("kl").values]
+    """Mean over seeds of the last that is known."""
+    found = [values[-1] for run in group.counted if (values := run.drift().values)]
     return sum(found) / len(found) if found else None
 
 
@@ -229,7 +230,7 @@ def places(run: RunRecord, over: Over, steps: Sequence[float]) -> list[float] | 
     """How far a run had come after each of these steps; None where it has no such numbers."""
     if over == "step":
         return [float(step) for step in steps]
-    at, numbers = run.points("kl" if over == "kl" else SPENT[over])
+    at, numbers = run.drift() if over == "kl" else run.points(SPENT[over])
     if not at:
         return None
     if over == "kl":

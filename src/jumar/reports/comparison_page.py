@@ -24,7 +24,7 @@ UNITS: dict[Over, str] = {
     "step": "steps",
     "seconds": "seconds of training",
     "tokens": "sampled tokens",
-    "kl": "KL to the reference, nats per token",
+    "kl": "KL to the start or the reference, nats per token",
 }
 COLOURS = 5
 

@@ -25,6 +25,7 @@ from jumar.reports.series import Intervals, Points, Rows, intervals, points
 
 When = Literal["base", "final"]
 Kind = Literal["sampled", "greedy"]
+OWN_KL = "reverse_kl"  # over the policy's own responses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,15 @@ class RunRecord:
     def validation(self, name: str) -> Intervals:
         """A score on held-out prompts, with its interval, wherever it was measured."""
         return intervals(self.validations, name)
+
+    def drift(self) -> Points:
+        """KL to where the run began, nats per token: measured on demand, or else that to the
+        reference; empty where the reference became another one and nobody measured.
+        """
+        measured = points([row for row in self.diagnostics if row["what"] == "distance"], OWN_KL)
+        if measured.steps or self.swaps:
+            return measured
+        return self.points("kl")
 
     def total(self, metric: str) -> float:
         """The sum of a metric over all steps."""

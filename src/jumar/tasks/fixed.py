@@ -44,7 +44,7 @@ class Benchmark:
 
 
 def benchmark_task(benchmark: Benchmark, options: Mapping[str, str]) -> Task:
-    """The official test split whole; the rest, without repeats of it, split by hash."""
+    """The official test split, but for repeats; the rest, without its prompts, split by hash."""
     refuse_unknown(benchmark.name, options, (*benchmark.splits, "path", "second_opinion"))
     files = _files(benchmark, options)
     official = without_repeats(_examples(benchmark, "test", files))
