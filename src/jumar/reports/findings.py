@@ -50,7 +50,7 @@ DISTANCES = (  # nats per token
     Limit(
         "logprob/gap", 0.01,
         "Sampler and trainer differ by {} nats per token at the end.",
-        "Sample and train in the same dtype, or choose an algorithm that corrects for it.",
+        "Sample and train in the same dtype, or set correction.kind=truncated.",
     ),
     Limit(
         "kl", 1.0,
