@@ -15,6 +15,13 @@ def test_a_cosine_is_slow_at_both_ends() -> None:
     assert values == pytest.approx([1, 0.8535534, 0.5, 0.1464466, 0, 0])
 
 
+def test_a_harmonic_is_the_reciprocal_of_a_line() -> None:
+    harmonic = Schedule(start=1.0, end=4.0, steps=3, shape="harmonic")
+    values = [harmonic.at(step=step, stage_step=0) for step in range(5)]
+    # 1 / (1 - 1/4), 1 / (1 - 2/4), 1 / (1 - 3/4)
+    assert values == pytest.approx([1, 4 / 3, 2, 4, 4])
+
+
 def test_the_stage_clock_starts_again_at_each_stage() -> None:
     schedule = linear(1.0, 0.0, 10, clock="stage_step")
     assert schedule.at(step=500, stage_step=0) == 1.0

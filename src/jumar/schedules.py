@@ -1,4 +1,8 @@
-"""A coefficient that changes as training goes on: a number, or a schedule of the step."""
+"""A coefficient that changes as training goes on: a number, or a schedule of the step.
+
+    linear     a straight line                        cosine     slow at both ends
+    harmonic   1 / coefficient is a straight line, as for a step size that goes down to a part of itself
+"""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ class Schedule:
     start: float
     end: float
     steps: int
-    shape: Literal["linear", "cosine"] = "linear"
+    shape: Literal["linear", "cosine", "harmonic"] = "linear"
     clock: Literal["step", "stage_step"] = "step"
 
     def at(self, *, step: int, stage_step: int) -> float:
@@ -25,6 +29,8 @@ class Schedule:
         done = min(1.0, now / self.steps) if self.steps else 1.0
         if self.shape == "cosine":
             done = 0.5 * (1 - math.cos(math.pi * done))
+        if self.shape == "harmonic":
+            return 1 / (1 / self.start + (1 / self.end - 1 / self.start) * done)
         return self.start + (self.end - self.start) * done
 
 
