@@ -44,3 +44,11 @@ def group_std(x: Tensor, group_ids: Tensor) -> Tensor:
     """[B]: the unbiased standard deviation (n - 1) of the row's group; 0 for a group of one."""
     squares = group_sum(group_centred(x, group_ids).square(), group_ids)
     return (squares / (group_size(group_ids) - 1).clamp(min=1)).sqrt()
+
+
+def group_rank(x: Tensor, group_ids: Tensor, ties: Tensor | None = None) -> Tensor:
+    """[B] int: how many of the row's group have a smaller x, or the same x and a smaller `ties`."""
+    below = x[None, :] < x[:, None]
+    if ties is not None:
+        below |= (x[None, :] == x[:, None]) & (ties[None, :] < ties[:, None])
+    return ((group_ids[:, None] == group_ids[None, :]) & below).sum(dim=1)
