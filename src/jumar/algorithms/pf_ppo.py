@@ -1,0 +1,62 @@
+"""PF-PPO: PPO on filtered samples; of each group only the best response and the worst are trained on.
+
+    kept of a group: "best_worst"  the responses of largest and of smallest reward
+                     "best_random" the best and one other at random            "best"  the best alone
+    the rest is PPO with a KL in its reward
+
+A learned reward is most reliable at its extremes, so the noise of the middle is left out.
+
+Paper: Shen and Zhang 2024, Policy Filtration for RLHF to Mitigate Noise in Reward Models, arXiv:2409.06957.   Code: https://github.com/swtheing/PF-PPO-RLHF, openrlhf/trainer/ppo_utils/replay_buffer.py.
+Departs: R is the verdict, the paper has a learned reward model. Ties are drawn, the released code takes the first and the last; it also samples from what is kept with replacement, and gives its "random" a weight of 0.1 for each of four others beside 0.4 for the best. lam, clips and critic are those of our `ppo`; kl_coef = 0.01 is the code's.   Elsewhere: absent from TRL; verl's use_pf_ppo resamples by a power of the reward or by the extremes of a batch.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from jumar.algorithm import Algorithm
+from jumar.algorithms.ppo import ppo
+from jumar.ops.draws import row_uniform
+from jumar.ops.group import group_rank, group_size
+from jumar.pieces import piece
+from jumar.types import RolloutBatch
+
+Kept = Literal["best_worst", "best_random", "best"]
+
+
+def extremes(rollout: RolloutBatch, *, kept: Kept) -> Tensor:
+    """[B] bool: one or two rows of each group; equal rewards are drawn, anew at each step."""
+    draw = row_uniform(rollout.seed, rollout.step, rollout.prompt_ids, rollout.sample_ids)
+    ids, last = rollout.group_ids, group_size(rollout.group_ids) - 1
+    rank = group_rank(rollout.rewards, ids, ties=draw)
+    best = rank == last
+    if kept == "best":
+        return best
+    other = rank if kept == "best_worst" else group_rank(draw.masked_fill(best, torch.inf), ids)
+    return best | (other == 0)
+
+
+def pf_ppo(
+    *,
+    kept: Kept = "best_worst",
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    gamma: float = 1.0,
+    lam: float = 1.0,
+    kl_coef: float = 0.01,
+    value_clip: float = 0.2,
+    value_coef: float = 0.5,
+) -> Algorithm:
+    """The more responses to a prompt, the more reliable its extremes; the paper takes 5 to 8."""
+    plain = ppo(
+        clip_low=clip_low,
+        clip_high=clip_high,
+        gamma=gamma,
+        lam=lam,
+        kl_coef=kl_coef,
+        value_clip=value_clip,
+        value_coef=value_coef,
+    )
+    return replace(plain, name="pf_ppo", keep=piece(extremes, kept=kept))
