@@ -105,6 +105,9 @@ class Toy:
             "teacher_logprobs": lambda: self.logprobs(self.teacher, rollout),
             "old_values": lambda: self.values(rollout),
             "optimal_values": lambda: self.optimal_values(rollout),
+            "baseline_rewards": lambda: torch.full_like(rollout.rewards, 1 / 9),
+            "budgets": lambda: 1.0 + rollout.sample_ids % 2,
+            "tool_calls": lambda: rollout.mask.sum(dim=1) - 1,
             "signal": lambda: (
                 self.logprobs(self.teacher, rollout) - self.logprobs(self.reference, rollout)
             ),
