@@ -1,5 +1,6 @@
 """What is learned from: the verifier's verdict, shaped where a method asks for it."""
 
+import torch
 from torch import Tensor
 
 from jumar.ops.masked import at_last_token
@@ -17,3 +18,10 @@ def kl_in_reward(rollout: RolloutBatch, *, kl_coef: float) -> Tensor:
     """[B, T]: minus the KL at each token, and the verdict at the last."""
     kl = rollout.old_logprobs - rollout.ref_logprobs
     return at_last_token(rollout.rewards, rollout.mask) - kl_coef * kl
+
+
+@reads("baseline_rewards")
+def calibrated_reward(rollout: RolloutBatch) -> Tensor:
+    """[B]: sigmoid(reward - baseline's) of a correct response, in (0, 1); 0 for one that is not."""
+    better = torch.sigmoid(rollout.rewards - rollout.baseline_rewards)
+    return better.masked_fill(~rollout.correct, 0)
