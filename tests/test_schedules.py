@@ -18,7 +18,7 @@ def test_a_cosine_is_slow_at_both_ends() -> None:
 def test_a_harmonic_is_the_reciprocal_of_a_line() -> None:
     harmonic = Schedule(start=1.0, end=4.0, steps=3, shape="harmonic")
     values = [harmonic.at(step=step, stage_step=0) for step in range(5)]
-    # 1 / (1 - 1/4), 1 / (1 - 2/4), 1 / (1 - 3/4)
+    # one over 1, 3/4, 2/4, 1/4
     assert values == pytest.approx([1, 4 / 3, 2, 4, 4])
 
 

@@ -1,7 +1,7 @@
 """A coefficient that changes as training goes on: a number, or a schedule of the step.
 
-    linear     a straight line                        cosine     slow at both ends
-    harmonic   1 / coefficient is a straight line, as for a step size that goes down to a part of itself
+linear is a straight line, cosine is slow at both ends; harmonic is the reciprocal of a line, for a
+coefficient that is one over a step size.
 """
 
 import math
