@@ -59,6 +59,8 @@ COLUMNS: Mapping[str, Column] = {
     "baseline_rewards": Column("B", "the reward of a baseline response to the same prompt"),
     "budgets": Column("B", "tokens that the prompt's prefill announced; 0: it named no budget"),
     "tool_calls": Column("B", "int: how often the response used a tool"),
+    "position_spread": Column("BT", "nats: how far the group's distributions are apart here"),
+    "position_weights": Column("BT", "what a token at this position of its group counts"),
     "active": Column("B", "bool: takes part in OWPO's reweighting"),
     "signal": Column("BT", "nats: log-ratio of two frozen policies, stored; what ERPD distils"),
     "signal_std": Column("B", "nats: the signal's spread over the batch, the same for every row"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
 from jumar.ops.divergence import Divergence
-from jumar.ops.logprobs import Head, divergence
+from jumar.ops.logprobs import Head, divergence, position_spread
 from jumar.programs.a_star_po import optimal_value
 from jumar.types import LossScale, RolloutBatch, State, TokenBatch
 
@@ -107,6 +107,7 @@ class Toy:
             "optimal_values": lambda: self.optimal_values(rollout),
             "baseline_rewards": lambda: torch.full_like(rollout.rewards, 1 / 9),
             "budgets": lambda: 1.0 + rollout.sample_ids % 2,
+            "position_spread": lambda: self.spread(rollout),
             "tool_calls": lambda: rollout.mask.sum(dim=1) - 1,
             "signal": lambda: (
                 self.logprobs(self.teacher, rollout) - self.logprobs(self.reference, rollout)
@@ -148,6 +149,15 @@ class Toy:
             top_k=request.top_k or 0,
         )
         return flat.view(rollout.token_ids.shape)
+
+    def spread(self, rollout: RolloutBatch) -> Tensor:
+        """[B, T] nats: how far apart a prompt's next-token distributions are at each position."""
+        head = Head(torch.eye(VOCABULARY, dtype=torch.float64))
+        logits, spread = self.policy[self.where(rollout)], torch.zeros(rollout.mask.shape).double()
+        for prompt in range(PROMPTS):
+            rows, mask = rollout.group_ids == prompt, rollout.mask
+            spread[rows] = position_spread(logits[rows][mask[rows]], head, mask[rows])
+        return spread * rollout.mask
 
     def optimal_values(self, rollout: RolloutBatch) -> Tensor:
         """[B]: V* from 64 responses of the reference to each prompt."""

@@ -7,7 +7,10 @@ from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
 PROVIDED_HERE = frozenset(
-    {"old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "values", "old_values"}
+    {
+        *("old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs"),
+        *("values", "old_values", "position_spread"),
+    }
 )
 
 

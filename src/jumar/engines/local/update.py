@@ -18,6 +18,7 @@ from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_sta
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.forward import (
     Prompts,
+    group_spreads,
     micro_batches,
     placed,
     response_hidden,
@@ -109,6 +110,13 @@ class Updater:
                 and "teacher_logprobs" in self.algorithm.reads - batch.columns.keys()
             ):
                 columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
+            if "position_spread" in self.algorithm.reads - batch.columns.keys():
+                columns["position_spread"] = group_spreads(
+                    models.policy,
+                    *rows,
+                    batch.group_ids,
+                    temperature=self.settings.rollout.temperature,
+                )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
         return batch.with_columns(**columns)
