@@ -119,7 +119,7 @@ def test_micro_batches_add_up(subject: str, seed: int, labels: list[int]) -> Non
     whole, split = run(w), run(w, parts)
     assert_same(whole, split)
     for name, (value, count) in whole.metrics.items():
-        torch.testing.assert_close(split.metrics[name][0], value, rtol=0, atol=EXACT)
+        torch.testing.assert_close(split.metrics[name][0], value, rtol=1e-14, atol=EXACT)
         assert split.metrics[name][1] == count
 
 
