@@ -45,7 +45,8 @@ def _best_solved(rollout: RolloutBatch, fraction: float) -> Tensor:
     keys, index = torch.unique(
         torch.stack([-solved.double(), draw], dim=1), dim=0, return_inverse=True
     )
-    return index < math.ceil(fraction * len(keys))
+    best: Tensor = index < math.ceil(fraction * len(keys))
+    return best
 
 
 def grpo_length_switch(
