@@ -33,7 +33,7 @@ def chi_squared_terms(tokens: TokenBatch) -> Tensor:
     """[B]: exp(l) + exp(-l) - 2 of each response; 0 for one without a token."""
     far = response_sum(tokens.logprobs - tokens.ref_logprobs, tokens.mask).abs()
     near = far.clamp(max=LINEAR_FROM)
-    return near.exp() * (1 + far - near) + (-near).exp() - 2
+    return near.exp() * (1 + far - near) + (-far).exp() - 2
 
 
 def chi_squared(tokens: TokenBatch) -> Metrics:
