@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from jumar.ops.group import group_size
 from jumar.ops.masked import at_last_token
 from jumar.pieces import reads
 from jumar.types import RolloutBatch
@@ -25,3 +26,10 @@ def calibrated_reward(rollout: RolloutBatch) -> Tensor:
     """[B]: sigmoid(reward - baseline's) of a correct response, in (0, 1); 0 for one that is not."""
     better = torch.sigmoid(rollout.rewards - rollout.baseline_rewards)
     return better.masked_fill(~rollout.correct, 0)
+
+
+def win_rate(rollout: RolloutBatch) -> Tensor:
+    """[B]: the part of the others in its group that the response beats; 1/2 if there are none."""
+    reward, ids = rollout.rewards, rollout.group_ids
+    gap = (reward[:, None] - reward[None, :]).sign() * (ids[:, None] == ids[None, :])
+    return 0.5 + gap.sum(dim=1) / (2 * (group_size(ids) - 1).clamp(min=1))

@@ -7,25 +7,15 @@ A policy that plays against itself wins half of the time, so 1/2 is the mean of 
 baseline. Only the order of responses counts, never how far apart a rater puts them.
 
 Paper: Swamy et al. 2024, A Minimaximalist Approach to Reinforcement Learning from Human Feedback, arXiv:2401.04056.   Code: none released that we know of.
-Departs: the task's score is the rater here, the paper has a preference model, which need not be transitive; the paper leaves the learner open, and ours is `reinforce`. The reward itself, `win_rate`, goes into any algorithm.   Elsewhere: absent from TRL and verl; TRL's Nash-MD and online DPO compare two responses only. Two other methods are called SPO: segment policy optimization, and a self-supervised one.   Also called: spo.
+Departs: the task's score is the rater here, the paper has a preference model, which need not be transitive; the paper leaves the learner open, and ours is `reinforce`. The reward itself, `win_rate`, goes into any algorithm.   Elsewhere: absent from TRL and verl; TRL's online DPO compares two responses only. Two other methods are called SPO: segment policy optimization, and a self-supervised one.   Also called: spo.
 """
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from jumar.algorithm import Algorithm
 from jumar.algorithms.reinforce import reinforce
-from jumar.ops.group import group_size
 from jumar.pieces import piece
-from jumar.types import RolloutBatch
-
-
-def win_rate(rollout: RolloutBatch) -> Tensor:
-    """[B]: the part of the others in its group that the response beats; 1/2 where there are none."""
-    reward, ids = rollout.rewards, rollout.group_ids
-    gap = (reward[:, None] - reward[None, :]).sign() * (ids[:, None] == ids[None, :])
-    return 0.5 + gap.sum(dim=1) / (2 * (group_size(ids) - 1).clamp(min=1))
+from jumar.rewards import win_rate
 
 
 def spo_self_play() -> Algorithm:
