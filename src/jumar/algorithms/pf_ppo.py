@@ -11,31 +11,11 @@ Departs: R is the verdict, the paper has a learned reward model. Ties are drawn,
 """
 
 from dataclasses import replace
-from typing import Literal
-
-import torch
-from torch import Tensor
 
 from jumar.algorithm import Algorithm
 from jumar.algorithms.ppo import ppo
-from jumar.ops.draws import row_uniform
-from jumar.ops.group import group_rank, group_size
+from jumar.filters import Kept, extremes
 from jumar.pieces import piece
-from jumar.types import RolloutBatch
-
-Kept = Literal["best_worst", "best_random", "best"]
-
-
-def extremes(rollout: RolloutBatch, *, kept: Kept) -> Tensor:
-    """[B] bool: one or two rows of each group; equal rewards are drawn, anew at each step."""
-    draw = row_uniform(rollout.seed, rollout.step, rollout.prompt_ids, rollout.sample_ids)
-    ids, last = rollout.group_ids, group_size(rollout.group_ids) - 1
-    rank = group_rank(rollout.rewards, ids, ties=draw)
-    best = rank == last
-    if kept == "best":
-        return best
-    other = rank if kept == "best_worst" else group_rank(draw.masked_fill(best, torch.inf), ids)
-    return best | (other == 0)
 
 
 def pf_ppo(
