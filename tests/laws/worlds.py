@@ -66,6 +66,17 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gkd": [{"beta": 0.0}, {"beta": 1.0, "top_k": 2}],
     "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
     "tgdpo": [{"alpha": 2.0}],
+    "disco": [{"score": "ratio", "tau": 1.0}, {"tau": None}],
+    "reg_grpo": [{"floor": 1.0, "kl_coef": 0.0}],
+    "trpa": [{"kl_coef": 0.0}],
+    "pf_ppo": [{"kept": "best_random"}, {"kept": "best"}],
+    "p3o_pairwise": [{"clipping": "joint", "kl_coef": 0.0}],
+    "grpo_length_switch": [{"fraction": 1.0}],
+    "treepo": [{"segment": 1}],
+    "hbpo": [{"limit": 5}],
+    "cgpo_codpo": [{"nll_coef": 0.0}],
+    "sppo": [{"eta": 1.0}],
+    "inpo": [{"tau": 0.0}],
 }
 CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
     "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
