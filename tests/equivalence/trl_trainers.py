@@ -74,7 +74,9 @@ def trainer(kind: str, folder: Path, rows: dict[str, list[str]], **settings: Any
             return self.chosen_rewards
 
     reward = (
-        {} if name in ("SFT", "DPO") else {"reward_funcs": lambda completions, **_: completions}
+        {}
+        if name in ("SFT", "DPO", "CPO")
+        else {"reward_funcs": lambda completions, **_: completions}
     )
     config = getattr(trl, f"{name}Config")(
         output_dir=str(folder), use_cpu=True, bf16=False, report_to=[], **settings
