@@ -3,8 +3,8 @@
     stage 1    r_baseline(x) = mean_n r_n                n = `samples` responses of the reference
     stage 2    train(policy, steps) with it as the stored column `baseline_rewards`
 
-For `cgpo_crpg` and `cgpo_crraft`. Stage 1 is done once for a set of prompts, a reference and a way of
-sampling, and kept on disk.
+For `cgpo_crpg` and `cgpo_crraft`. Stage 1 is done once for a set of prompts, a reference and a way
+of sampling, and kept on disk.
 
 Paper: Xu et al. 2024, The Perfect Blend: Redefining RLHF with Mixture of Judges, arXiv:2409.20370.
 Departs: the baseline is the mean of several responses of the reference; the paper has the reward of
