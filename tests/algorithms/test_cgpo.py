@@ -7,6 +7,7 @@ import torch
 
 from jumar import algorithms
 from jumar.algorithm import compute_signals
+from jumar.types import RolloutBatch
 
 from .hand import gradient_of, loss_of, near, rollout, tokens
 
@@ -14,14 +15,15 @@ SIGMOID_HALF = 1 / (1 + math.exp(-0.5))
 CRPG, CRRAFT, CODPO = (algorithms.get(f"cgpo_{n}") for n in ("crpg", "crraft", "codpo"))
 
 
-def judged(**changed: object) -> object:
+def judged(**changed: object) -> RolloutBatch:
+    groups = changed.pop("groups", [0, 1, 2])
     columns = {
         "correct": [True, True, False],
         "baseline_rewards": [0.5, 0.5, 0.0],
         "old_logprobs": [[-1.0], [-1.0], [-1.0]],
         "ref_logprobs": [[-1.0], [-3.0], [-1.0]],
     }
-    return rollout([1.0, 1.0, 9.0], **{**columns, **changed})
+    return rollout([1.0, 1.0, 9.0], groups=groups, **{**columns, **changed})
 
 
 def test_crpg_by_hand() -> None:
@@ -53,32 +55,43 @@ def test_a_reward_means_the_same_on_every_prompt() -> None:
     near(CRPG.reward(one), CRPG.reward(shifted))
 
 
-def test_crraft_keeps_the_best_that_passes_and_weighs_it() -> None:
+def test_crraft_weighs_the_best_that_passes_and_stays_near() -> None:
     rows = judged(correct=[True, False, True], groups=[0, 0, 0])
-    assert CRRAFT.keep(rows).tolist() == [False, False, True]
-    assert not CRRAFT.keep(judged(correct=[False] * 3)).any()
-    batch = tokens([[-1.0, -2.0]], advantages=[0.7])
+    assert CRRAFT.keep(rows).tolist() == [True, False, True]
+    near(CRRAFT.reward(rows), [0.0, 0.0, 1 / (1 + math.exp(-9))])
+    # the best one is too far from the reference, so the next one counts
+    far = judged(
+        correct=[True, False, True], groups=[0, 0, 0], ref_logprobs=[[-1.0], [-1.0], [-9.0]]
+    )
+    near(CRRAFT.reward(far), [SIGMOID_HALF, 0.0, 0.0])
+    batch = tokens([[-1.0, -2.0], [-1.0]], advantages=[0.7, 0.0])
     near(loss_of(CRRAFT, batch), 0.7 * 3)
 
 
 def test_codpo_pairs_the_best_that_passes_with_the_worst_that_does_not() -> None:
     rows = rollout(
-        [0.2, 0.9, 0.8, 0.1, 0.5, 0.4],
-        groups=[0, 0, 0, 0, 1, 1],
-        correct=[True, True, False, False, True, True],
+        [0.2, 0.9, 0.8, 0.1, 0.5, 0.4, 0.6, 0.3, 0.7, 0.7],
+        groups=[0, 0, 0, 0, 1, 1, 2, 2, 3, 3],
+        correct=[True, True, False, False, True, True, False, False, True, True],
     )
-    # the second group has nothing that fails
-    assert CODPO.keep(rows).tolist() == [False, True, False, True, False, False]
+    # where all pass, the best against the worst; where none does, or all are alike, nothing
+    expected = [False, True, False, True, True, True, False, False, False, False]
+    assert CODPO.keep(rows).tolist() == expected
+    near(CODPO.reward(rows.select(torch.tensor(expected))), [1.0, 0.0, 1.0, 0.0])
 
 
 def test_of_two_that_pass_alike_one_is_drawn() -> None:
     found = set()
     for step in range(20):
-        rows = rollout([1.0, 1.0, 0.0], correct=[True, True, False], step=step)
+        columns = {"baseline_rewards": [0.0] * 3, "old_logprobs": [[-1.0]] * 3}
+        rows = rollout(
+            [1.0, 1.0, 0.0], correct=[True, True, False], step=step,
+            ref_logprobs=[[-1.0]] * 3, **columns,
+        )  # fmt: skip
         kept = CODPO.keep(rows).tolist()
         assert kept[2]
         assert sum(kept) == 2
-        assert CRRAFT.keep(rows).sum() == 1
+        assert (CRRAFT.reward(rows) > 0).sum() == 1
         found.add(tuple(kept))
     assert len(found) == 2
 
