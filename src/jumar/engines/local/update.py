@@ -129,7 +129,7 @@ class Updater:
         for number, teacher in enumerate(self.models.teachers):
             rows = (mine == number).nonzero()[:, 0]
             if len(rows):
-                scored[rows] = response_logprobs(
+                found = response_logprobs(
                     teacher,
                     [prompts[row] for row in rows.tolist()],
                     batch.token_ids[rows],
@@ -137,6 +137,7 @@ class Updater:
                     sampling=self.sampling,
                     tokens=self.settings.optimiser.micro_batch_tokens,
                 )
+                scored = scored.to(found.dtype).index_copy(0, rows, found)
         return scored
 
     def with_signals(
