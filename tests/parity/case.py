@@ -33,7 +33,7 @@ LIMIT = 8  # tokens of a response; one that has as many and no EOS is truncated
 PROMPTS = ((5, 9, 3), (17, 4, 33, 8, 21), (40, 2), (11, 12, 50, 6, 7, 29))
 # by group: mixed, all right, partial credit, all wrong
 REWARDS = ((1.0, 0.0, 0.0, 1.0), (1.0,) * 4, (0.0, 1.0, 0.25, 0.5), (0.0,) * 4)
-LENGTHS = ((4, 8, 2, 6), (1, 3, 8, 5), (8, 7, 3, 2), (6, 8, 4, 1))
+LENGTHS = ((4, 8, 2, 8), (1, 3, 6, 5), (8, 7, 3, 2), (6, 5, 4, 1))
 TRUNCATED = ((0, 1), (2, 0))  # (group, sample): at the limit, and not ended
 TOOL_OUTPUT = {(1, 3): (1, 2), (2, 1): (3,)}  # positions that a tool wrote, not the policy
 OPTIMAL_VALUES = (0.75, 1.0, 0.5, 0.25)  # V* of each prompt
@@ -166,10 +166,13 @@ class _Recorder(Updater):
 def _settings(
     algorithm: Algorithm, kept: RolloutBatch, prompts: list[list[int]], parts: int
 ) -> EngineSettings:
-    """The smallest micro-batches of which there are at most `parts`; no gradient is clipped."""
+    """The smallest micro-batches of which there are at most `parts`; no gradient is clipped.
+
+    Two epochs are announced, so that the engine computes `old_logprobs` before the first.
+    """
     lengths = row_lengths(prompts, kept.mask)
     groups = kept.group_ids.tolist() if algorithm.unit == "group" else None
-    limit = 1
+    limit = 1  # in tokens
     while len(list(micro_batches(lengths, limit, groups))) > parts:
         limit += 1
     optimiser = {"micro_batch_tokens": limit, "max_grad_norm": torch.inf, "epochs": 2}

@@ -264,7 +264,7 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _summed(self, metrics: Metrics) -> Metrics:
         """(sum, count) over all processes; every one of them has the same names."""
         return {
-            name: tuple(self.accelerator.reduce(torch.stack([total, n.to(total.dtype)])))
+            name: (self.accelerator.reduce(total), self.accelerator.reduce(n))
             for name, (total, n) in sorted(metrics.items())
         }
 
