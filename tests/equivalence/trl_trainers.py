@@ -16,7 +16,7 @@ EQUAL_GROUPS = (4, 4, 4)  # TRL's groups all have num_generations responses
 
 # accelerate and TRL 1.16 still use a name that transformers 5.23 has deprecated
 WARNINGS = [
-    r"ignore:`(is_)?gradient_checkpointing` is deprecated:FutureWarning:transformers",
+    r"ignore:`(is_)?gradient_checkpointing(_\w+)?` is deprecated:FutureWarning:transformers",
 ]
 
 

@@ -71,7 +71,7 @@ class Found:
 class Difference(NamedTuple):
     """How far apart two are."""
 
-    loss: float  # absolute
+    loss: float  # absolute, or as a fraction of a loss above 1
     gradient: float  # the largest of any entry, as a fraction of the largest entry
 
 
@@ -80,7 +80,10 @@ def difference(a: Found, b: Found) -> Difference:
     assert a.gradients.keys() == b.gradients.keys()
     largest = max(float(g.abs().max()) for g in b.gradients.values())
     gaps = (g.to(a.gradients[name]) - a.gradients[name] for name, g in b.gradients.items())
-    return Difference(abs(a.loss - b.loss), max(float(gap.abs().max()) for gap in gaps) / largest)
+    return Difference(
+        loss=abs(a.loss - b.loss) / max(1.0, abs(b.loss)),
+        gradient=max(float(gap.abs().max()) for gap in gaps) / largest,
+    )
 
 
 def case(dtype: torch.dtype = torch.float64) -> Case:

@@ -48,7 +48,9 @@ def own_columns(
     mask = written & output["tool_mask"].bool() if "tool_mask" in output else written
     if "rollout_logprobs" in columns:
         mask = mask & ~columns["rollout_logprobs"].isnan()
-    numbers = {name: [float(row[name]) for row in rows] for name in reads if name in rows[0]}
+    numbers = {
+        name: [float(row[name]) for row in rows] for name in sorted(reads) if name in rows[0]
+    }
     return {
         "token_ids": ids,
         "mask": mask,
@@ -96,7 +98,8 @@ def with_signals(
 
     Rows that `keep` drops are zero, their mask too, and were never seen by the algorithm.
     """
-    rows = (algorithm.keep(batch) & scorable).nonzero()[:, 0]
+    rows = scorable.nonzero()[:, 0]
+    rows = rows[algorithm.keep(batch.select(rows))]
     kept = {"kept": (rows.new_tensor(len(rows)), rows.new_tensor(len(batch)))}
     nothing = not len(rows)
     if nothing:  # one row without a token stands for all: its columns are still wanted
@@ -114,7 +117,7 @@ def with_signals(
 
 def by_group(column: Tensor, size: int) -> Tensor:
     """[B / size, size, ...]: so that TRL, which shuffles and splits rows, moves whole groups."""
-    return column.unflatten(0, (-1, size)) if column.dim() else column
+    return column.reshape(-1, size, *column.shape[1:]) if column.dim() else column
 
 
 def by_row(inputs: Mapping[str, Any]) -> dict[str, Any]:

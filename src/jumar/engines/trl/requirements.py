@@ -12,7 +12,7 @@ from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
 SUPPORTED = "1.16."  # more of it than is public is touched
-LOGPROBS = frozenset({"old_logprobs", "ref_logprobs", "teacher_logprobs", "rollout_logprobs"})
+FROM_MODELS = frozenset({"old_logprobs", "ref_logprobs", "teacher_logprobs", "rollout_logprobs"})
 REPLACED = (  # settings of GRPOConfig about advantages and loss, which the algorithm brings itself
     "beta", "epsilon", "epsilon_high", "delta", "loss_type", "importance_sampling_level",
     "scale_rewards", "multi_objective_aggregation", "top_entropy_quantile", "entropy_coef",
@@ -64,7 +64,7 @@ def check_algorithm(
             "gets none from generate(), and the trainer's own are another number. Set "
             "use_vllm=True, or pass a rollout_func that returns `logprobs`."
         )
-    for column in sorted(algorithm.reads - LOGPROBS):
+    for column in sorted(algorithm.reads - FROM_MODELS):
         _check_column(name, column, columns)
 
 

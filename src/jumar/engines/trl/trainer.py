@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jumar.algorithm import Algorithm, policy_loss, reduced_stats
@@ -37,6 +36,7 @@ from jumar.engines.trl.requirements import (
     require_trl,
     warn_of_replaced,
 )
+from jumar.engines.trl.state import read_state, write_state
 from jumar.errors import ConfigurationError, DataError
 from jumar.ops.divergence import Divergence
 from jumar.types import LossScale, Metrics, RolloutBatch, State, TokenBatch
@@ -47,8 +47,6 @@ try:
     from trl.trainer.utils import add_fused_lm_head
 except ImportError:  # the message comes when a trainer is made
     GRPOTrainer = object
-
-STATE_FILE, CLOCK = "jumar.safetensors", "rollouts of this run"
 
 
 class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -86,7 +84,7 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         warn_of_replaced(algorithm, args)
         self.algorithm, self.full_mark = algorithm, full_mark
         self.algorithm_state: State = algorithm.init_state()
-        self.rollouts = 0  # made so far: the algorithm's clock
+        self.rollouts = 0  # made so far
         beta, args.beta = args.beta, float(needs(algorithm, "reference"))
         try:
             super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
@@ -115,24 +113,32 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """[N, functions] over all processes, as TRL's; kept for the signals."""
-        self._rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
-        return self._rewards
+        rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
+        self._rewards = rewards
+        return rewards
 
     @torch.no_grad()
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's rollout of this process, with our columns and signals."""
+        training = self.model.training
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self.rollouts += training
         if "pixel_values" in output:
             raise DataError(
                 "JumarGRPOTrainer got images, but it computes log-probs of text alone, which "
                 "would be those of another prompt. Train on a data set without images."
             )
-        columns = self._with_signals(self._columns(output, inputs))
+        columns = self._with_signals(self._columns(output, inputs), training)
         output |= {PREFIX + name: column for name, column in columns.items()}
         output["advantages"] = columns["advantages"]
-        if self.model.training and self.algorithm.unit == "group":
+        if training and self.algorithm.unit == "group":
             output = {n: by_group(c, self.num_generations) for n, c in output.items()}
         return output
+
+    @property
+    def _before(self) -> int:
+        """Rollouts before the one that is trained on: the algorithm's clock."""
+        return max(self.rollouts - 1, 0)
 
     def _columns(self, output: dict[str, Any], inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """What TRL has not computed is computed here: early old log-probs, the teacher's."""
@@ -145,21 +151,21 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
         return own_columns(output, inputs, ends, algorithm.reads) | found
 
-    def _with_signals(self, mine: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _with_signals(self, mine: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
         """The columns of one process with signals, made of those of all processes."""
-        training, (rows, length) = self.model.training, mine["mask"].shape
+        rows, length = mine["mask"].shape
         batch, scorable = scored(
             {name: self._gathered(column) for name, column in mine.items()},
             self._rewards,
             self.reward_weights,
             group_size=self.num_generations if training else self.num_generations_eval,
             full_mark=self.full_mark,
-            step=self.rollouts,
+            step=self._before,
             seed=self.args.seed,
         )
         columns, state, metrics = signalled(self.algorithm, batch, scorable, self.algorithm_state)
         if training:
-            self.algorithm_state, self.rollouts = state, self.rollouts + 1
+            self.algorithm_state = state
         self._note(metrics)
         self._show_advantages(columns["advantages"].sum(1) / columns["mask"].sum(1).clamp(min=1))
         first = self.accelerator.process_index * rows
@@ -168,8 +174,8 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _gathered(self, column: Tensor) -> Tensor:
         """The rows of all processes, padded to the longest."""
-        if column.dim() == 2:
-            column = self.accelerator.pad_across_processes(column, dim=1)
+        if column.dim() == 2:  # padded with 0, a mask would become a column of integers
+            column = self.accelerator.pad_across_processes(column, dim=1, pad_index=False)
         gathered: Tensor = self.accelerator.gather(column)
         return gathered
 
@@ -182,7 +188,8 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         output = policy_loss(self.algorithm, tokens, self._scale)
         entropy = (entropies * tokens.mask).sum(), tokens.mask.sum()
         self._note(self._summed({**output.metrics, "entropy": entropy}))
-        loss = output.loss * self.accelerator.num_processes  # whose gradients will be averaged
+        # gradients will be averaged over processes, and this is a share of their sum
+        loss: Tensor = output.loss * self.accelerator.num_processes
         if self.aux_loss_enabled:  # of a mixture of experts; TRL's own, not the algorithm's
             accumulated = self.args.gradient_accumulation_steps if self.model.training else 1
             loss = loss + self.router_aux_loss_coef * auxiliary / accumulated
@@ -204,13 +211,15 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             with torch.no_grad():
                 parts = [self._tokens(model, part)[0] for part in window]
             stats = self._summed(reduced_stats(self.algorithm, parts))
-        parts = [ours(by_row(part)) for part in window]
+        columns = [ours(by_row(part)) for part in window]
         counted = {
-            name: self._gathered(torch.cat([part[name] for part in parts]))
+            name: self._gathered(torch.cat([part[name] for part in columns]))
             for name in ("mask", "group_ids")
         }
-        step = self.rollouts - 1
-        return LossScale.of(RolloutBatch.build(step=step, stage_step=step, **counted), stats)
+        batch = RolloutBatch.build(
+            step=self._before, stage_step=self._before, seed=self.args.seed, **counted
+        )
+        return LossScale.of(batch, stats)
 
     def _tokens(self, model: Any, inputs: dict[str, Any]) -> tuple[TokenBatch, Tensor, Any]:
         """Rows that are trained on, their entropies, and the auxiliary loss, from one forward."""
@@ -224,7 +233,9 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             columns.setdefault("old_logprobs", logprobs.detach())
         for request in self.algorithm.divergences:
             columns[request.column] = self._divergence(request, model, hidden[0], inputs)
-        tokens = TokenBatch.build(step=self.rollouts - 1, seed=self.args.seed, **columns)
+        tokens = TokenBatch.build(
+            step=self._before, stage_step=self._before, seed=self.args.seed, **columns
+        )
         alive = tokens.mask.any(dim=1).nonzero()[:, 0]
         rows = alive if len(alive) else alive.new_zeros(1)  # a row without a token counts nowhere
         return tokens.select(rows), entropies.detach()[rows], auxiliary
@@ -233,10 +244,10 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self, request: Divergence, model: Any, hidden: Tensor, inputs: dict[str, Any]
     ) -> Tensor:
         other = {"reference": self.ref_model, "teacher": self.teacher}.get(request.target or "")
-        found: list[Tensor | None] = [None]
+        others: list[Tensor] = []
         if other is not None:
             other = self._plain(other)
-            with torch.no_grad(), hidden_states(other, True) as found:
+            with torch.no_grad(), hidden_states(other, True) as others:
                 self._logprobs(other, inputs)
         return divergence_column(
             request,
@@ -244,7 +255,7 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             model=self._plain(model),
             hidden=hidden,
             other=other,
-            other_hidden=found[0],
+            other_hidden=others[0] if others else None,
             temperature=self.temperature,
         )
 
@@ -287,21 +298,10 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
             directory = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            clock = {CLOCK: torch.tensor(self.rollouts)}
-            save_file({**self.algorithm_state, **clock}, directory / STATE_FILE)
+            write_state(directory, self.algorithm_state, self.rollouts)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """TRL's, and the algorithm's state and clock."""
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
-        path = Path(checkpoint) / STATE_FILE
-        if not path.is_file():
-            raise DataError(
-                f"The checkpoint {checkpoint} has no {STATE_FILE}, but JumarGRPOTrainer resumes "
-                "the algorithm's state and its count of rollouts from there. Another trainer wrote "
-                "it. Pass it as `model` instead of resuming from it."
-            )
-        state = load_file(path)
-        self.rollouts = int(state.pop(CLOCK))
-        self.algorithm_state = state
+        if checkpoint is not None:
+            self.algorithm_state, self.rollouts = read_state(Path(checkpoint))
