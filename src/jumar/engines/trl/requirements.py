@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from jumar.algorithm import Algorithm
@@ -25,9 +25,11 @@ REPLACED = (  # settings of GRPOConfig about advantages and loss, which the algo
 def require_trl() -> None:
     """Raise a ConfigurationError unless the TRL that this adapter was written for is installed."""
     try:
+        import trl  # noqa: F401
+
         found = version("trl")
-    except PackageNotFoundError:
-        found = "not installed"
+    except ImportError as error:
+        found = f"missing ({error})"
     if not found.startswith(SUPPORTED):
         raise ConfigurationError(
             f"JumarGRPOTrainer extends the trainer of TRL {SUPPORTED}x, and TRL is {found}. It "
@@ -150,5 +152,5 @@ def warn_of_replaced(algorithm: Algorithm, args: Any) -> None:
             f"GRPOConfig has {settings}: without effect, because `{algorithm.name}` brings its own "
             f"advantages and loss. Set what you mean in the algorithm: {algorithm.name}(...); "
             f"`jumar show {algorithm.name}` lists its settings.",
-            stacklevel=4,
+            stacklevel=3,
         )

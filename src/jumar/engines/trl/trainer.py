@@ -5,13 +5,13 @@ whenever the algorithm reads it), the teacher's. Our columns of a rollout travel
 under keys that begin with "jumar/", so TRL shuffles and splits them. Rows that `keep` drops have an
 empty mask and are counted in no scale, because TRL does not sample again.
 
-Private names of TRL 1.16 that are touched; tests/engines/trl/test_contract.py holds each of them:
+Private names of TRL 1.16 that are touched; tests/engines/trl_adapter/test_trl_contract.py holds each of them:
 
     extended   GRPOTrainer._calculate_rewards, _generate_and_score_completions, _save_checkpoint,
                _load_optimizer_and_scheduler
     replaced   GRPOTrainer._compute_loss
     called     GRPOTrainer._get_per_token_logps_and_entropies, Trainer._get_output_dir,
-               trl.trainer.utils.add_fused_lm_head
+               trl.trainer.utils.add_fused_lm_head (in teacher.py)
     read       GRPOTrainer._buffered_inputs, _step, _tokenizer, _metrics, _logs, and the keys of
                the dictionary that _generate_and_score_completions returns
     set        GRPOConfig.beta while GRPOTrainer.__init__ runs: not 0 makes it load a reference
@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 
 from jumar.algorithm import Algorithm, policy_loss, reduced_stats
-from jumar.engines.local.models import load_model
 from jumar.engines.local.provision import needs
 from jumar.engines.trl.columns import PREFIX, by_group, by_row, ours, own_columns, scored
 from jumar.engines.trl.columns import with_signals as signalled
@@ -37,14 +36,14 @@ from jumar.engines.trl.requirements import (
     warn_of_replaced,
 )
 from jumar.engines.trl.state import read_state, write_state
-from jumar.errors import ConfigurationError, DataError
+from jumar.engines.trl.teacher import frozen_teacher
+from jumar.errors import DataError
 from jumar.ops.divergence import Divergence
 from jumar.types import LossScale, Metrics, RolloutBatch, State, TokenBatch
 
 try:
     from accelerate.utils import is_peft_model
     from trl import GRPOConfig, GRPOTrainer
-    from trl.trainer.utils import add_fused_lm_head
 except ImportError:  # the message comes when a trainer is made
     GRPOTrainer = object
 
@@ -95,21 +94,9 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             sharded=self.is_fsdp_enabled or self.is_deepspeed_enabled,
             reference=self.ref_model is not None,
         )
-        self.teacher = self._frozen(teacher) if needs(algorithm, "teacher") else None
-
-    def _frozen(self, teacher: Any) -> Any:
-        """The teacher, whole on each process, asked about the policy's own tokens."""
-        if isinstance(teacher, str | Path):
-            dtype, device = str(self.model.dtype).removeprefix("torch."), self.accelerator.device
-            teacher, tokenizer = load_model(teacher, dtype=dtype, device=str(device))
-            if tokenizer.get_vocab() != self._tokenizer.get_vocab():
-                raise ConfigurationError(
-                    "The teacher has another tokenizer than the policy, but it is asked for the "
-                    "log-probs of the policy's own tokens. The same ids would be other words to "
-                    "it. Choose a teacher with the policy's tokenizer."
-                )
-        add_fused_lm_head(teacher, temperature=self.temperature)
-        return teacher.to(self.accelerator.device).requires_grad_(False).eval()
+        self.teacher = None
+        if needs(algorithm, "teacher"):
+            self.teacher = frozen_teacher(teacher, self.model, self._tokenizer, self.temperature)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """[N, functions] over all processes, as TRL's; kept for the signals."""
