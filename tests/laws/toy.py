@@ -104,6 +104,9 @@ class Toy:
             "ref_logprobs": lambda: self.logprobs(self.reference, rollout),
             "teacher_logprobs": lambda: self.logprobs(self.teacher, rollout),
             "old_values": lambda: self.values(rollout),
+            "old_entropies": lambda: self.exact(Divergence(kind="entropy"), rollout),
+            "answer_ids": lambda: rollout.token_ids[:, 0] * VOCABULARY + rollout.token_ids[:, 1],
+            "reward_parts": lambda: self.parts(rollout),
             "optimal_values": lambda: self.optimal_values(rollout),
             "signal": lambda: (
                 self.logprobs(self.teacher, rollout) - self.logprobs(self.reference, rollout)
@@ -111,6 +114,11 @@ class Toy:
         }
         with torch.no_grad():
             return {name: made[name]() for name in self.algorithm.reads - {"values"}}
+
+    def parts(self, rollout: RolloutBatch) -> Tensor:
+        """[B, 3]: each token right, and both of them."""
+        right = rollout.token_ids == TARGETS[rollout.group_ids]
+        return torch.cat([right, right.all(dim=1, keepdim=True)], dim=1).double()
 
     def live(self, rollout: RolloutBatch) -> dict[str, Tensor]:
         """The columns with gradient: log-probs, values, requested divergences."""

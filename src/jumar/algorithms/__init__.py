@@ -112,11 +112,11 @@ def _scheduled(value: Any) -> Any:
     from jumar.schedules import Schedule
 
     try:
-        return Schedule(**value)
+        return Schedule(**{name: _scheduled(part) for name, part in value.items()})
     except TypeError as error:
         raise ConfigurationError(
-            f"A schedule got {dict(value)}, but needs start, end and steps, and may have shape and "
-            f"clock ({error}). Write for example {{start: 8, end: 2, steps: 80}}."
+            f"A schedule got {dict(value)}, but needs start, end and steps, and may have shape, "
+            f"clock and then ({error}). Write for example {{start: 8, end: 2, steps: 80}}."
         ) from None
 
 

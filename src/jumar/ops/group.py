@@ -44,3 +44,9 @@ def group_std(x: Tensor, group_ids: Tensor) -> Tensor:
     """[B]: the unbiased standard deviation (n - 1) of the row's group; 0 for a group of one."""
     squares = group_sum(group_centred(x, group_ids).square(), group_ids)
     return (squares / (group_size(group_ids) - 1).clamp(min=1)).sqrt()
+
+
+def group_rank(x: Tensor, group_ids: Tensor) -> Tensor:
+    """[B] int: how many of the row's group have a smaller x."""
+    same = group_ids[:, None] == group_ids[None, :]
+    return (same & (x[None, :] < x[:, None])).sum(dim=1)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from jumar.engines.local.forward import (
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -177,3 +178,16 @@ def test_every_architecture_scores_in_bfloat16(name):
     values = response_logprobs(model, PROMPTS, token_ids, mask, sampling=Sampling())
     assert values.dtype == torch.float32
     assert values[mask].isfinite().all()
+
+
+@pytest.mark.parametrize("tokens", [1, 8192])
+def test_entropies_equal_each_row_alone(tokens):
+    model = random_model("llama", spread=2.0, dtype=torch.float64)
+    token_ids, mask = responses()
+    with torch.no_grad():
+        found = response_entropies(model, PROMPTS, token_ids, mask, temperature=0.8, tokens=tokens)
+        assert found[~mask].eq(0.0).all()
+        for row, length in enumerate(LENGTHS):
+            log_p, _ = plain(model, row, token_ids, mask, 0.8)
+            alone = -(log_p.exp() * log_p).sum(-1)
+            torch.testing.assert_close(found[row, :length], alone, rtol=1e-5, atol=1e-5)

@@ -1,9 +1,10 @@
 """From prompts to a rollout: sample, score, keep, refill."""
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Self
 
@@ -18,7 +19,7 @@ from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampled, Sampling
 from jumar.engines.settings import EngineSettings
 from jumar.errors import DataError
-from jumar.tasks.task import Example
+from jumar.tasks.task import Example, content_hash
 from jumar.types import RolloutBatch
 from jumar.verifiers.pool import ScoringPool
 from jumar.verifiers.score import STATUSES, Score
@@ -133,7 +134,7 @@ class Collector:
         numbers |= {"groups": float(groups), "refills": float(len(seen) - 1)}
         timed = self.pool.statistics()
         numbers |= {f"time/score_{at}": timed[f"seconds_{at}"] for at in ("p50", "p99")}
-        return (Rollout.concat(kept) if kept else None), numbers
+        return (with_parts(Rollout.concat(kept)) if kept else None), numbers
 
     def rollout(
         self,
@@ -217,6 +218,7 @@ class Collector:
             sample_ids=sampled.sample_ids.to(device),
             **self._values(rows, device),
             **({} if stored else {"rollout_logprobs": sampled.logprobs}),
+            **({} if stored else {"answer_ids": answer_ids(scores).to(device)}),
         )
 
     def _values(self, rows: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
@@ -228,6 +230,19 @@ class Collector:
             routes = [self.teachers.index(row.metadata["teacher"]) for row in rows]
             found["teacher_ids"] = torch.tensor(routes, device=device)
         return found
+
+
+def answer_ids(scores: Sequence[Score]) -> Tensor:
+    """[B] int: equal where the extracted answers are the same text, or where there is none."""
+    return torch.tensor([content_hash(repr(score.extracted)) for score in scores])
+
+
+def with_parts(rollout: Rollout) -> Rollout:
+    """With the column `reward_parts`, a part of the score each, in the order of their names."""
+    names = sorted({name for score in rollout.scores for name in score.rewards})
+    rows = [[score.rewards.get(name, math.nan) for name in names] for score in rollout.scores]
+    parts = torch.tensor(rows, device=rollout.batch.mask.device).view(len(rollout), len(names))
+    return replace(rollout, batch=rollout.batch.with_columns(reward_parts=parts))
 
 
 def _numbers(seen: Sequence[Rollout]) -> dict[str, float]:

@@ -20,6 +20,7 @@ from jumar.engines.local.forward import (
     Prompts,
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -109,6 +110,10 @@ class Updater:
                 and "teacher_logprobs" in self.algorithm.reads - batch.columns.keys()
             ):
                 columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
+            if "old_entropies" in self.algorithm.reads:
+                columns["old_entropies"] = response_entropies(
+                    models.policy, *rows, temperature=self.sampling.temperature, tokens=limit
+                )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
         return batch.with_columns(**columns)
