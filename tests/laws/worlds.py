@@ -25,6 +25,7 @@ from jumar.types import (
     Metrics,
     RolloutBatch,
     Signals,
+    State,
     TokenBatch,
     sum_metrics,
 )
@@ -65,6 +66,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gkd": [{"beta": 0.0}, {"beta": 1.0, "top_k": 2}],
     "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
     "tgdpo": [{"alpha": 2.0}],
+    "gdpo": [{"combine": "sum_then_normalise", "weights": (1.0, 0.5, 0.0)}],
 }
 
 
@@ -115,9 +117,12 @@ class World:
     def built(self) -> RolloutBatch:
         return RolloutBatch.build(step=3, stage_step=2, seed=self.seed, **self.rollout)
 
-    def signals(self) -> Signals:
-        signals, _ = compute_signals(self.algorithm, self.built(), self.algorithm.init_state())
-        return signals
+    def signals(self, state: State | None = None) -> Signals:
+        return self.signals_and_state(state)[0]
+
+    def signals_and_state(self, state: State | None = None) -> tuple[Signals, State]:
+        before = self.algorithm.init_state() if state is None else state
+        return compute_signals(self.algorithm, self.built(), before)
 
     def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
         signals, rollout = self.signals(), self.built()
@@ -188,8 +193,10 @@ def world(
     alive = live_columns(algorithm)
     near = -normal(rows, length).abs() - 0.5  # a log-prob that all policies are close to
     for name in sorted(algorithm.reads - set(alive)):
-        shape = (rows, length) if COLUMNS[name].shape == "BT" else (rows,)
+        shape = {"BT": (rows, length), "BK": (rows, 3), "B": (rows,)}[COLUMNS[name].shape]
         column = normal(*shape)
+        if COLUMNS[name].meaning.startswith("int"):
+            column = torch.randint(0, 3, shape, generator=g)
         columns[name] = near + 0.3 * column if name.endswith("logprobs") else column
     live = {n: normal(rows, length) for n in alive}
     live["logprobs"] = near + 0.3 * live["logprobs"]
