@@ -61,6 +61,10 @@ COLUMNS: Mapping[str, Column] = {
     "old_values": Column("BT", "the critic before its first update on this rollout"),
     "returns": Column("BT", "what the critic is fitted to"),
     "optimal_values": Column("B", "V*: the best value that the reference's samples allow"),
+    "prompt_advantages": Column("B", "how much better the prompt fares than others; COPO's"),
+    "local_share": Column(
+        "B", "in [0, 1]: how much of COPO's loss the response's own advantage is"
+    ),
     "active": Column("B", "bool: takes part in OWPO's reweighting"),
     "signal": Column("BT", "nats: log-ratio of two frozen policies, stored; what ERPD distils"),
     "signal_std": Column("B", "nats: the signal's spread over the batch, the same for every row"),

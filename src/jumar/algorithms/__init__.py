@@ -100,9 +100,14 @@ def _factory(name: str) -> "Callable[..., Algorithm]":
 def _known(name: str) -> str:
     if name in names():
         return name
-    for known in names():
-        if name in card(known).aliases:
-            return known
+    found = [known for known in names() if name in card(known).aliases]
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"`{name}` is the short name of {' and '.join(found)}, but one algorithm is needed. "
+            "Papers share short names. Write the long name of the one that you mean."
+        )
+    if found:
+        return found[0]
     raise ConfigurationError(f"There is no algorithm `{name}`. {nearest(name, names())}")
 
 

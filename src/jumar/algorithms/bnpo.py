@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jumar.aggregates import response_sum
 from jumar.algorithm import Algorithm
-from jumar.ops.group import group_centred, group_mean
+from jumar.ops.group import group_centred, group_mean, one_of_each
 from jumar.pieces import piece, promises
 from jumar.surrogates.clipped import clipped_surrogate
 from jumar.types import RolloutBatch, Signals, State
@@ -28,7 +28,7 @@ def beta_normalised(
 ) -> tuple[Signals, State]:
     """[B]: (reward - mean of its group) over the density at that mean, at most `max_scale` times."""
     p = group_mean(rollout.rewards, rollout.group_ids).clamp(0, 1)
-    alpha, beta = fitted_beta(_of_each(p, rollout.group_ids))
+    alpha, beta = fitted_beta(p[one_of_each(rollout.group_ids)])
     scale = (-beta_log_density(p, alpha, beta)).exp().clamp(max=max_scale)
     scale = scale.where((p > 0) & (p < 1), 1.0)  # at both ends nothing differs
     centred = group_centred(rollout.rewards, rollout.group_ids)
@@ -47,12 +47,6 @@ def beta_log_density(p: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Elementwise, nats."""
     constant = torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)
     return constant + torch.xlogy(alpha - 1, p) + torch.xlogy(beta - 1, 1 - p)
-
-
-def _of_each(x: Tensor, group_ids: Tensor) -> Tensor:
-    """[groups]: one number of each group, all of whose rows have the same."""
-    unique, index = torch.unique(group_ids, return_inverse=True)
-    return x.new_zeros(len(unique)).scatter_(0, index, x)
 
 
 def bnpo(
