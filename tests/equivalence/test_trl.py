@@ -206,7 +206,7 @@ def test_sft_and_dft_are_the_sft_trainers_losses_on_completions(
         value: Tensor = host.compute_loss(lambda **_: fused_outputs(leaf, mask), dict(inputs))
         return value
 
-    agree("sft = TRL SFTTrainer", theirs(mine, logprobs), theirs(trls, logprobs))
+    agree(f"{name} = TRL SFTTrainer {loss_type}", theirs(mine, logprobs), theirs(trls, logprobs))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 0.9, 1.0])

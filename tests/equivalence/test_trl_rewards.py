@@ -46,7 +46,7 @@ def test_gdpo_combines_several_rewards_as_the_trainer_does(
         f"gdpo {combine} = TRL {theirs}",
         advantages_of(algorithm, rollout),
         advantages_by(host, parts())[:, None] * rollout.mask,
-        rtol=FLOAT32,
+        rtol=1e-6,  # the same, where parts nearly cancel
     )
 
 
