@@ -58,6 +58,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "answer_ids": Column("B", "int: hash of the extracted answer; equal where the answers are"),
     "reward_parts": Column("BK", "each part of the score, unweighted; NaN where it has none"),
+    "cut_values": Column("BT", "share of right responses from before the token; NaN: not a cut"),
     "old_values": Column("BT", "the critic before its first update on this rollout"),
     "returns": Column("BT", "what the critic is fitted to"),
     "optimal_values": Column("B", "V*: the best value that the reference's samples allow"),
@@ -98,6 +99,18 @@ def _clean_columns(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
             )
         clean[name] = column.masked_fill(~mask, 0) if shape == "BT" else column
     return clean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuations:
+    """A request for the worth of prefixes, which the engine answers as the column `cut_values`.
+
+    From every `interval`-th token whose probability was below `p_max`, `samples` fresh responses.
+    """
+
+    samples: int
+    interval: int
+    p_max: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,7 @@ class Toy:
             "old_values": lambda: self.values(rollout),
             "old_entropies": lambda: self.exact(Divergence(kind="entropy"), rollout),
             "answer_ids": lambda: rollout.token_ids[:, 0] * VOCABULARY + rollout.token_ids[:, 1],
+            "cut_values": lambda: self.prefix_values(rollout),
             "reward_parts": lambda: self.parts(rollout),
             "optimal_values": lambda: self.optimal_values(rollout),
             "signal": lambda: (
@@ -114,6 +115,14 @@ class Toy:
         }
         with torch.no_grad():
             return {name: made[name]() for name in self.algorithm.reads - {"values"}}
+
+    def prefix_values(self, rollout: RolloutBatch) -> Tensor:
+        """[B, 2]: the chance of the target before the first token, and after it."""
+        table, prompt = self.policy.softmax(dim=-1), rollout.group_ids
+        first, second = TARGETS[prompt].unbind(dim=1)
+        then = table[prompt, 1 + first, second]
+        begun = rollout.token_ids[:, 0] == first
+        return torch.stack([table[prompt, 0, first] * then, then.where(begun, 0.0)], dim=1)
 
     def parts(self, rollout: RolloutBatch) -> Tensor:
         """[B, 3]: each token right, and both of them."""

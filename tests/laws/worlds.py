@@ -66,6 +66,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gkd": [{"beta": 0.0}, {"beta": 1.0, "top_k": 2}],
     "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
     "tgdpo": [{"alpha": 2.0}],
+    "spo_segment": [{"kl_coef": 0.0}],
     "tip": [{"divergence_power": 1.0, "ratio": 0.3}],
     "scope": [{"student_sign": -1.0, "teacher_sign": 1.0}],
     "gdpo": [{"combine": "sum_then_normalise", "weights": (1.0, 0.5, 0.0)}],

@@ -83,7 +83,7 @@ def _quantiles(scores: Tensor, taus: Tensor) -> Tensor:
 
 def paper_advantage(scores: Tensor, quantiles: Tensor, taus: Tensor, mix: float) -> Tensor:
     """[papers]: rises with the score up to the upper quantile, and steeper below the lower one."""
-    low, high = quantiles
+    low, high = quantiles[0], quantiles[1]
     between = (scores - low).clamp(min=0) - (scores - high).clamp(min=0)
     middle = between / (taus[1] - taus[0] + 1e-6)
     tail = -(low - scores).clamp(min=0) / (taus[0] + 1e-6)

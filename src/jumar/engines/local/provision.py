@@ -9,10 +9,10 @@ from jumar.types import COLUMNS
 PROVIDED_HERE = frozenset(
     {
         "old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "old_entropies",
-        "values", "old_values", "answer_ids", "reward_parts",
+        "values", "old_values", "answer_ids", "reward_parts", "cut_values",
     }
 )  # fmt: skip
-OF_SAMPLES = frozenset({"rollout_logprobs", "answer_ids", "reward_parts"})
+OF_SAMPLES = frozenset({"rollout_logprobs", "answer_ids", "reward_parts", "cut_values"})
 
 
 Teacher = str | Mapping[str, str] | None  # a model, or several by the names that prompts give
