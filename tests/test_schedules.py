@@ -35,3 +35,9 @@ def test_no_steps_means_the_end_at_once() -> None:
 def test_a_coefficient_is_a_number_or_a_schedule() -> None:
     assert value_at(0.5, step=3, stage_step=0) == 0.5
     assert value_at(linear(0.0, 1.0, 4), step=3, stage_step=0) == 0.75
+
+
+def test_another_schedule_may_follow_and_counts_from_its_own_begin() -> None:
+    schedule = Schedule(start=1.0, end=0.0, steps=4, then=linear(2.0, 4.0, 10))
+    values = [schedule.at(step=step, stage_step=0) for step in (0, 2, 4, 9, 14, 99)]
+    assert values == [1.0, 0.5, 2.0, 3.0, 4.0, 4.0]

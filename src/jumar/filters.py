@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from jumar.ops.draws import row_uniform
-from jumar.ops.group import group_rank, group_size
+from jumar.ops.group import group_rank, group_size, group_sum
 from jumar.types import RolloutBatch
 
 Kept = Literal["best_worst", "best_random", "best"]
@@ -32,3 +32,10 @@ def extremes(rollout: RolloutBatch, *, kept: Kept) -> Tensor:
         return best
     other = rank if kept == "best_worst" else group_rank(draw.masked_fill(best, torch.inf), ids)
     return best | (other == 0)
+
+
+def mixed_outcomes(rollout: RolloutBatch) -> Tensor:
+    """[B] bool: groups with right and wrong responses; a group of one, which cannot have both."""
+    size = group_size(rollout.group_ids)
+    right = group_sum(rollout.correct.long(), rollout.group_ids)
+    return ((right > 0) & (right < size)) | (size == 1)

@@ -230,10 +230,13 @@ def test_simpo_is_the_cpo_trainers_simpo(tmp_path: Path, agree: Agreement) -> No
     agree("simpo = TRL CPOTrainer simpo", ours(algorithm, tokens), theirs(loss, tokens.logprobs))
 
 
-def test_sft_is_the_sft_trainers_loss_on_completions(tmp_path: Path, agree: Agreement) -> None:
+@pytest.mark.parametrize(("name", "loss_type"), [("sft", "nll"), ("dft", "dft")])
+def test_sft_and_dft_are_the_sft_trainers_losses_on_completions(
+    name: str, loss_type: str, tmp_path: Path, agree: Agreement
+) -> None:
     """TRL's tokenisation and collator say which tokens count; ours is the same mean of them."""
     rows = {"prompt": ["a b c", "a", "k l"], "completion": [" d e", " f g h i j", " m"]}
-    host = trainer("SFT", tmp_path, rows, loss_type="nll", completion_only_loss=True)
+    host = trainer("SFT", tmp_path, rows, loss_type=loss_type, completion_only_loss=True)
     inputs = host.data_collator([host.train_dataset[i] for i in range(3)])
     mask = inputs["labels"][:, 1:] != -100
     assert mask.sum(dim=1).tolist() == [3, 6, 2]  # each completion and its <eos>, no prompt
@@ -241,13 +244,13 @@ def test_sft_is_the_sft_trainers_loss_on_completions(tmp_path: Path, agree: Agre
 
     def mine(leaf: Tensor) -> Tensor:
         tokens = TokenBatch.build(mask=mask, logprobs=leaf, group_ids=torch.arange(3))
-        return policy_loss(algorithms.get("sft"), tokens, LossScale.of(tokens)).loss
+        return policy_loss(algorithms.get(name), tokens, LossScale.of(tokens)).loss
 
     def trls(leaf: Tensor) -> Tensor:
         value: Tensor = host.compute_loss(lambda **_: fused_outputs(leaf, mask), dict(inputs))
         return value
 
-    agree("sft = TRL SFTTrainer", theirs(mine, logprobs), theirs(trls, logprobs))
+    agree(f"{name} = TRL SFTTrainer {loss_type}", theirs(mine, logprobs), theirs(trls, logprobs))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -125,8 +125,8 @@ def policy_loss_of(host: Any, tokens: TokenBatch, **inputs: Tensor) -> Any:
 
 
 def advantages_by(host: Any, rewards: Tensor) -> Tensor:
-    """[B]: the trainer samples, and gets these rewards for what it sampled."""
-    host.chosen_rewards = rewards[:, None]
+    """[B]: the trainer samples, and gets these rewards, of one function or [B, K] of several."""
+    host.chosen_rewards = rewards.view(len(rewards), -1)
     rows = [{"prompt": prompt} for prompt in "abc" for _ in range(len(rewards) // 3)]
     made: Tensor = host._generate_and_score_completions(rows)["advantages"]
     return made

@@ -26,6 +26,7 @@ from jumar.types import (
     Metrics,
     RolloutBatch,
     Signals,
+    State,
     TokenBatch,
     sum_metrics,
 )
@@ -77,6 +78,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "cgpo_codpo": [{"nll_coef": 0.0}],
     "sppo": [{"eta": 1.0}],
     "inpo": [{"tau": 0.0}],
+    "spo_segment": [{"kl_coef": 0.0}],
+    "tip": [{"divergence_power": 1.0, "ratio": 0.3}],
+    "scope": [{"student_sign": -1.0, "teacher_sign": 1.0}],
+    "gdpo": [{"combine": "sum_then_normalise", "weights": (1.0, 0.5, 0.0)}],
 }
 CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
     "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
@@ -136,9 +141,12 @@ class World:
     def built(self) -> RolloutBatch:
         return RolloutBatch.build(step=3, stage_step=2, seed=self.seed, **self.rollout)
 
-    def signals(self) -> Signals:
-        signals, _ = compute_signals(self.algorithm, self.built(), self.algorithm.init_state())
-        return signals
+    def signals(self, state: State | None = None) -> Signals:
+        return self.signals_and_state(state)[0]
+
+    def signals_and_state(self, state: State | None = None) -> tuple[Signals, State]:
+        before = self.algorithm.init_state() if state is None else state
+        return compute_signals(self.algorithm, self.built(), before)
 
     def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
         signals, rollout = self.signals(), self.built()
@@ -209,8 +217,10 @@ def world(
     alive = live_columns(algorithm)
     near = -normal(rows, length).abs() - 0.5  # a log-prob that all policies are close to
     for name in sorted(algorithm.reads - set(alive)):
-        shape = (rows, length) if COLUMNS[name].shape == "BT" else (rows,)
+        shape = {"BT": (rows, length), "BK": (rows, 3), "B": (rows,)}[COLUMNS[name].shape]
         column = normal(*shape)
+        if COLUMNS[name].meaning.startswith("int"):
+            column = torch.randint(0, 3, shape, generator=g)
         columns[name] = near + 0.3 * column if name.endswith("logprobs") else column
     live = {n: normal(rows, length) for n in alive}
     live["logprobs"] = near + 0.3 * live["logprobs"]

@@ -60,3 +60,8 @@ def test_the_gradient_of_centring_is_that_of_x_minus_mean() -> None:
     # d/dx_j of x_0 - mean(x_0, x_2, x_4), and 0 for a group of one
     expected = torch.tensor([2 / 3, 0, -1 / 3, 0, -1 / 3], dtype=torch.float64)
     torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
+
+
+def test_the_rank_counts_the_smaller_ones_of_the_own_group() -> None:
+    x = torch.tensor([3.0, 1.0, 2.0, 2.0, 0.0])
+    assert group_rank(x, torch.tensor([0, 0, 0, 0, 1])).tolist() == [3, 0, 1, 1, 0]

@@ -8,6 +8,7 @@ from jumar.engines.local.forward import (
     group_spreads,
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -197,3 +198,16 @@ def test_the_spread_of_a_group_is_that_of_its_rows_own_distributions():
         for row in rows:
             here = wanted[: LENGTHS[row]].float()
             torch.testing.assert_close(found[row, : LENGTHS[row]], here, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [1, 8192])
+def test_entropies_equal_each_row_alone(tokens):
+    model = random_model("llama", spread=2.0, dtype=torch.float64)
+    token_ids, mask = responses()
+    with torch.no_grad():
+        found = response_entropies(model, PROMPTS, token_ids, mask, temperature=0.8, tokens=tokens)
+        assert found[~mask].eq(0.0).all()
+        for row, length in enumerate(LENGTHS):
+            log_p, _ = plain(model, row, token_ids, mask, 0.8)
+            alone = -(log_p.exp() * log_p).sum(-1)
+            torch.testing.assert_close(found[row, :length], alone, rtol=1e-5, atol=1e-5)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from jumar.engines.local.models import backbone, critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
-from jumar.ops.logprobs import position_spread, token_logprobs
+from jumar.ops.logprobs import entropy, position_spread, token_logprobs
 
 Prompts = Sequence[Sequence[int]]
 
@@ -62,6 +62,26 @@ def response_logprobs(
             top_k=sampling.top_k,
             top_p=sampling.top_p,
         )
+
+    return _by_length(scored, prompts, token_ids, mask, tokens)
+
+
+def response_entropies(
+    model: nn.Module,
+    prompts: Prompts,
+    token_ids: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float,
+    tokens: int = 8192,
+) -> Tensor:
+    """[B, T] nats: entropy of the distribution from which each response token was drawn, before
+    top-k and top-p.
+    """
+
+    def scored(prompts: Prompts, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden = response_hidden(model, prompts, ids, mask)
+        return entropy(hidden, lm_head(model), temperature=temperature)
 
     return _by_length(scored, prompts, token_ids, mask, tokens)
 

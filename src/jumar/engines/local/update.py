@@ -21,6 +21,7 @@ from jumar.engines.local.forward import (
     group_spreads,
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -116,6 +117,10 @@ class Updater:
                     *rows,
                     batch.group_ids,
                     temperature=self.settings.rollout.temperature,
+                )
+            if "old_entropies" in self.algorithm.reads:
+                columns["old_entropies"] = response_entropies(
+                    models.policy, *rows, temperature=self.sampling.temperature, tokens=limit
                 )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
