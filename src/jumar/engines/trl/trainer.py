@@ -5,7 +5,7 @@ whenever the algorithm reads it), the teacher's. Our columns of a rollout travel
 under keys that begin with "jumar/", so TRL shuffles and splits them. Rows that `keep` drops have an
 empty mask and are counted in no scale, because TRL does not sample again.
 
-Private names of TRL 1.16 that it touches; tests/engines/trl_adapter/test_trl_contract.py holds them:
+Private names of TRL 1.16 it touches; tests/engines/trl_adapter/test_trl_contract.py holds them:
 
     extended   GRPOTrainer._calculate_rewards, _generate_and_score_completions, _save_checkpoint,
                _load_optimizer_and_scheduler
