@@ -303,6 +303,7 @@ def test_every_card_names_its_program_and_tells_the_settings(name: str) -> None:
 def test_a_programs_columns_are_known_without_running_it() -> None:
     made = {name: programs.made(name) for name in programs.names()}
     assert made.pop("a_star_po") == {"optimal_values"}
+    assert made.pop("cgpo") == {"baseline_rewards"}
     assert not any(made.values())  # erpd hands its signal to a fit, not to the run's algorithm
 
 
