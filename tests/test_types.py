@@ -113,7 +113,7 @@ def test_metrics_add_up_by_name() -> None:
 
 def test_the_table_of_columns_says_shape_and_meaning_of_each() -> None:
     assert set(CORE_COLUMNS) <= set(COLUMNS)
-    assert all(c.shape in ("B", "BT") and c.meaning for c in COLUMNS.values())
+    assert all(c.shape in ("B", "BT", "BK") and c.meaning for c in COLUMNS.values())
 
 
 def test_parts_of_a_reward_are_by_row_and_keep_their_own_width() -> None:
