@@ -5,7 +5,8 @@ whenever the algorithm reads it), the teacher's. Our columns of a rollout travel
 under keys that begin with "jumar/", so TRL shuffles and splits them. Rows that `keep` drops have an
 empty mask and are counted in no scale, because TRL does not sample again.
 
-Private names of TRL 1.16 it touches; tests/engines/trl_adapter/test_trl_contract.py holds them:
+Private names of TRL 1.16 that are touched; tests/engines/trl_adapter/test_trl_contract.py holds
+each of them:
 
     extended   GRPOTrainer._calculate_rewards, _generate_and_score_completions, _save_checkpoint,
                _load_optimizer_and_scheduler
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jumar import algorithms
 from jumar.algorithm import Algorithm, policy_loss, reduced_stats
 from jumar.engines.local.provision import needs
 from jumar.engines.trl.columns import PREFIX, by_group, by_row, ours, own_columns, scored
@@ -51,10 +53,11 @@ except ImportError:  # the message comes when a trainer is made
 class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer with `algorithm` in the place of its advantages and its loss.
 
-    Everything else is TRL's: reward functions, data sets, callbacks, configuration. A response is
-    right where its weighted reward reaches `full_mark`; DAPO's filter and others ask for that.
-    `teacher` is a directory, a hub name or a loaded model with the policy's tokenizer. A number per
-    prompt that an algorithm reads, as A*-PO its `optimal_values`, is a column of the data set.
+    Everything else is TRL's: reward functions, data sets, callbacks, configuration. `algorithm` is
+    a record or a name. A response is right where its weighted reward reaches `full_mark`, which
+    DAPO's filter and others ask for. `teacher` is a directory, a hub name or a loaded model with
+    the policy's tokenizer. A number per prompt that an algorithm reads, as A*-PO does
+    `optimal_values`, is a column of the data set.
     """
 
     def __init__(
@@ -64,12 +67,13 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         args: Any = None,
         train_dataset: Any = None,
         *others: Any,
-        algorithm: Algorithm,
+        algorithm: str | Algorithm,
         teacher: Any = None,
         full_mark: float = 1.0,
         **named: Any,
     ) -> None:
         require_trl()
+        algorithm = algorithms.get(algorithm) if isinstance(algorithm, str) else algorithm
         if args is None:
             name = model if isinstance(model, str) else model.config.name_or_path
             args = GRPOConfig(f"{Path(name).name}-{algorithm.name}")
