@@ -148,7 +148,9 @@ class Run:
             if (step := trainer.restore()) > 0:
                 observer.on_phase(f"Going on after step {step}.")
             self._program(trainer)
-            replace_directory(self.directory / "final", policy.save)
+            replace_directory(self.directory / "final", policy.save_whole)
+            if settings.lora.rank is not None:
+                replace_directory(self.directory / "adapter", policy.save)
             final = self._evaluate("final", policy, pool, task, settings, observer)
         summary = self._summary(base, final, trainer.step, perf_counter() - start)
         write_json(self.directory / "summary.json", summary)

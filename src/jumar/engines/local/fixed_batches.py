@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +19,8 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.fitting import Fitting, snapshot
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.journal import Journal
-from jumar.engines.local.models import load_model, new_critic
+from jumar.engines.local.lora import restore_policy, spare
+from jumar.engines.local.models import new_critic
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.reference_rewards import RewardStore
@@ -138,13 +138,15 @@ class FixedBatches:
             extra = read_column(signal, self._device) if signal else {}
             self._check(chosen, reference, {*batch.batch.columns, *extra})
             batch = replace(batch, batch=batch.batch.with_columns(**extra))
-            updater, trained = self._updater(
-                entry.directory, chosen, start, reference, learning_rate
-            )
-            seconds = Fitting(
-                updater=updater, trained=trained, rollout=batch, tokenizer=self.policy.tokenizer,
-                directory=entry.directory, observer=self.observer, prompts=prompts,
-            ).run(steps, snapshots)  # fmt: skip
+            with spare(self.policy.model) as policy:
+                updater, trained = self._updater(
+                    policy, entry.directory, chosen, start, reference, learning_rate
+                )
+                seconds = Fitting(
+                    updater=updater, trained=trained, rollout=batch,
+                    tokenizer=self.policy.tokenizer, directory=entry.directory,
+                    observer=self.observer, prompts=prompts,
+                ).run(steps, snapshots)  # fmt: skip
             entry.finish({"seconds": seconds})
         checkpoint.remove_directory(entry.directory / "checkpoints")
         saved = {at: snapshot(entry.directory, at) for at in sorted(snapshots) if at <= steps}
@@ -224,18 +226,17 @@ class FixedBatches:
 
     def _updater(
         self,
+        policy: nn.Module,
         directory: Path,
         algorithm: Algorithm,
         start: Path | None,
         reference: Path | None,
         learning_rate: float | None,
     ) -> tuple[Updater, Trained]:
-        """A copy of the policy with what the algorithm compares it with."""
+        """A copy of the policy, at `start`, with what the algorithm compares it with."""
         loading = self.settings.loading
-        policy = deepcopy(self.policy.model)
         if start is not None:
-            model, _ = load_model(start, dtype=loading.dtype)
-            policy.load_state_dict(model.state_dict())
+            restore_policy(policy, start, loading.dtype)
         models = Models(policy=policy)
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):
