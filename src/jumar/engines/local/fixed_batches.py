@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,8 +20,8 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.fitting import Fitting, snapshot
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.journal import Journal
-from jumar.engines.local.lora import restore_policy, spare
-from jumar.engines.local.models import new_critic
+from jumar.engines.local.lora import keeping_adapter, restore_policy
+from jumar.engines.local.models import is_adapted, new_critic
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.reference_rewards import RewardStore
@@ -138,9 +139,9 @@ class FixedBatches:
             extra = read_column(signal, self._device) if signal else {}
             self._check(chosen, reference, {*batch.batch.columns, *extra})
             batch = replace(batch, batch=batch.batch.with_columns(**extra))
-            with spare(self.policy.model) as policy:
+            with keeping_adapter(self.policy.model):
                 updater, trained = self._updater(
-                    policy, entry.directory, chosen, start, reference, learning_rate
+                    entry.directory, chosen, start, reference, learning_rate
                 )
                 seconds = Fitting(
                     updater=updater, trained=trained, rollout=batch,
@@ -224,19 +225,24 @@ class FixedBatches:
             made=there,
         )
 
+    def _copy(self, start: Path | None) -> nn.Module:
+        """The policy once more, or `start`; an adapter stays where it is: `keeping_adapter`."""
+        policy = self.policy.model
+        copied = policy if is_adapted(policy) else deepcopy(policy)
+        if start is not None:
+            restore_policy(copied, start, self.settings.loading.dtype)
+        return copied
+
     def _updater(
         self,
-        policy: nn.Module,
         directory: Path,
         algorithm: Algorithm,
         start: Path | None,
         reference: Path | None,
         learning_rate: float | None,
     ) -> tuple[Updater, Trained]:
-        """A copy of the policy, at `start`, with what the algorithm compares it with."""
-        loading = self.settings.loading
-        if start is not None:
-            restore_policy(policy, start, loading.dtype)
+        """A copy of the policy with what the algorithm compares it with."""
+        loading, policy = self.settings.loading, self._copy(start)
         models = Models(policy=policy)
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):

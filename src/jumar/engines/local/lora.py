@@ -8,10 +8,9 @@ the base's size, so algorithms with one are refused.
 Functions here take any model; one that has no adapter is treated as a whole.
 """
 
-import copy
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import count
@@ -37,7 +36,7 @@ def add_adapter(model: Any, settings: LoraSettings, *, base: str, seed: int) -> 
     nothing yet.
     """
     assert settings.rank is not None
-    peft_layers.check_installed()
+    peft_layers.check_peft()
     known = Base.of(model, place(base))
     targets = peft_layers.linear_layers(model, settings.target_modules)
     turned = not isinstance(model.get_submodule(targets[0]), nn.Linear)
@@ -83,15 +82,17 @@ def _merged(layer: Any, adapter: str | None, weight: Tensor, device: str | None)
 
 def save_policy(model: Any, tokenizer: Any, directory: Path) -> None:
     """What is trained: an adapter in peft's format, or a plain Hugging Face directory."""
-    if not is_adapted(model):
+    if is_adapted(model):
+        save_adapter(model, directory, dict(peft_layers.weights(model, POLICY)))
+    else:
         save_model(model, tokenizer, directory)
-        return
+
+
+def save_adapter(model: Any, directory: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write the adapter POLICY, whose weights have the names of peft's files."""
     peft_layers.save_config(model, directory, base=model.lora_base.name)
-    own = peft_layers.weights(model, POLICY)
-    save_file(
-        {name: weight.detach().contiguous() for name, weight in own},
-        directory / adapter_files.WEIGHTS,
-    )
+    tensors = {name: weight.detach().contiguous() for name, weight in weights.items()}
+    save_file(tensors, directory / adapter_files.WEIGHTS)
     text = json.dumps(asdict(model.lora_base), indent=1, sort_keys=True)
     (directory / adapter_files.BASE).write_text(text + "\n", encoding="utf-8")
 
@@ -169,16 +170,12 @@ def shared(model: Any, name: str) -> Shared | None:
 
 
 @contextmanager
-def spare(model: Any) -> Iterator[nn.Module]:
-    """A copy of the policy to train, for as long as it is asked for: of all weights, or beside a
-    base that stays, of the adapter alone.
-    """
-    if not is_adapted(model):
-        yield copy.deepcopy(model)
-        return
-    aside = [(weight, weight.detach().clone()) for _, weight in peft_layers.weights(model, POLICY)]
+def keeping_adapter(model: Any) -> Iterator[None]:
+    """Afterwards POLICY has the weights that it has now; a whole model is left alone."""
+    own = peft_layers.weights(model, POLICY) if is_adapted(model) else ()
+    aside = [(weight, weight.detach().clone()) for _, weight in own]
     try:
-        yield model
+        yield
     finally:
         with torch.no_grad():
             for weight, value in aside:

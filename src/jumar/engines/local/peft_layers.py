@@ -19,7 +19,7 @@ from jumar.errors import ConfigurationError
 POLICY = "policy"  # the adapter that is trained
 
 
-def check_installed() -> None:
+def check_peft() -> None:
     """Refuse LoRA where peft cannot be imported."""
     try:
         import_module("peft")
