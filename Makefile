@@ -85,7 +85,7 @@ $(VENV)/.core: $(VENV)/.venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) --editable '.[math,hub]' --group dev --group peers
+	$(PIP) --editable '.[math,hub,lora]' --group dev --group peers
 	$(PIP) --no-deps --ignore-requires-python verl==0.9.1
 	@touch $@
 

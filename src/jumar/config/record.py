@@ -13,6 +13,7 @@ from jumar.engines.settings import (
     EngineSettings,
     EvaluationSettings,
     JudgeSettings,
+    LoraSettings,
     ModelSettings,
     OptimiserSettings,
     RolloutSettings,
@@ -56,6 +57,7 @@ class RunConfig(Settings):
     teacher: str | dict[str, str] | None = None  # several: by the `teacher` column of each row
     rewards: tuple[RewardFunction, ...] = ()
     loading: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     correction: CorrectionSettings = CorrectionSettings()
@@ -101,6 +103,7 @@ class RunConfig(Settings):
     def _fits_together(self) -> Self:
         checks = (
             _decay, _stored_rows, _correction, _rewards, _minibatches, _prompts, _best_swap, _judge,
+            _lora,
         )  # fmt: skip
         for check in checks:
             check(self)
@@ -212,6 +215,15 @@ def _judge(config: RunConfig) -> None:
             "`judge.url` needs to be the address of an OpenAI-compatible endpoint, as "
             "https://host/v1, without a name or password in it, because it is written into records."
             " Correct it, and give the key by judge.key_variable."
+        )
+
+
+def _lora(config: RunConfig) -> None:
+    if config.lora.rank is None and config.lora != LoraSettings():
+        raise ConfigurationError(
+            "`lora` has settings of an adapter, but `lora.rank` is null, so every weight would be "
+            "trained and they would change nothing. Set lora.rank, for example to 16, or leave "
+            "lora out."
         )
 
 

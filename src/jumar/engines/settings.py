@@ -27,6 +27,17 @@ class ModelSettings(Settings):
     chat_template: str | None = None  # Jinja text instead of the tokenizer's
 
 
+class LoraSettings(Settings):
+    """Train a low-rank adapter beside the model's own weights, which stay as they are (peft).
+
+    There is no dropout: a dropped adapter is another distribution than the one that was sampled.
+    """
+
+    rank: int | None = Field(default=None, ge=1)  # null: every weight is trained
+    alpha: int = Field(default=32, ge=1)  # the adapter counts alpha / rank times
+    target_modules: str | tuple[str, ...] = "all-linear"  # or names of layers: [q_proj, v_proj]
+
+
 class RolloutSettings(Settings):
     """What is sampled in one step, and from which distribution."""
 
@@ -125,6 +136,7 @@ class EngineSettings(Settings):
     """All of them."""
 
     loading: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     correction: CorrectionSettings = CorrectionSettings()

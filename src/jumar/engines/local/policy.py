@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from jumar.engines.contract import Responses
+from jumar.engines.local.lora import merged_weights, save_policy
 from jumar.engines.local.models import save_model
 from jumar.engines.local.sampler import Sampled, Sampling, sample
 from jumar.engines.local.tokens import Prompts
@@ -113,5 +114,10 @@ class LocalPolicy:
         )
 
     def save(self, directory: Path) -> None:
-        """A plain Hugging Face directory."""
-        save_model(self.model, self.tokenizer, directory)
+        """What was trained: a plain Hugging Face directory, or an adapter in peft's format."""
+        save_policy(self.model, self.tokenizer, directory)
+
+    def save_whole(self, directory: Path) -> None:
+        """A plain Hugging Face directory, an adapter merged into it."""
+        weights = dict(merged_weights(self.model, device="cpu"))
+        save_model(self.model, self.tokenizer, directory, weights)
