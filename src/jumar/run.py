@@ -17,6 +17,7 @@ import torch
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
 from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse, same_run
+from jumar.correction import corrected
 from jumar.engines.contract import Observer, Policy, Trainer
 from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
 from jumar.engines.local.policy import LocalPolicy
@@ -96,7 +97,7 @@ class Run:
             self.config.algorithm.name, **self.config.algorithm.settings
         )
         check_provided(
-            algorithm,
+            corrected(algorithm, **dict(self.config.correction)),
             reference=self._anchor(self.config.reference),
             teacher=self._teacher(),
             source=self.config.rollout.source,

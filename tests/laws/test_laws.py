@@ -351,6 +351,13 @@ def is_policy_gradient(algorithm: Algorithm) -> bool:
     return gradient is not None and torch.allclose(gradient, expected, rtol=0, atol=EXACT)
 
 
+@law
+def test_per_response_the_surrogate_gives_one_loss_for_each(subject: str) -> str:
+    w = world(SUBJECTS[subject])
+    per_response = w.algorithm.surrogate(w.tokens(w.live)).dim() == 1
+    return trait(SUBJECTS[subject], "per_response", per_response)
+
+
 def trait(algorithm: Algorithm, name: str, kept: bool) -> str:
     declared = name in algorithm.traits
     assert declared == kept, f"declares {name}: {declared}, keeps it: {kept}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
+from jumar.correction import corrected
 from jumar.pieces import Piece
 from jumar.schedules import linear
 from jumar.types import (
@@ -66,6 +67,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
     "tgdpo": [{"alpha": 2.0}],
 }
+CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
+    "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
+    "grpo": {"kind": "masked", "level": "geometric", "ratio_min": 0.8, "ratio_max": 1.25},
+    "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
+    "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
+}
 
 
 def _subjects() -> dict[str, Algorithm]:
@@ -74,6 +81,9 @@ def _subjects() -> dict[str, Algorithm]:
         for settings in variants:
             label = ", ".join(f"{k}={getattr(v, 'start', v)}" for k, v in settings.items())
             found[f"{name}({label})"] = algorithms.get(name, **settings)
+    for name, settings in CORRECTED.items():
+        label = ", ".join(str(value) for value in settings.values())
+        found[f"{name}, corrected({label})"] = corrected(algorithms.get(name), **settings)
     return found
 
 

@@ -87,7 +87,7 @@ def _gap(run: RunRecord) -> Iterator[Finding]:
     if gap > GAP:
         yield Finding(
             f"Sampler and trainer differ by {number(gap)} nats per token at the end.",
-            "Sample and train in the same dtype, or choose an algorithm that corrects for it.",
+            "Sample and train in the same dtype, or set correction.kind=truncated.",
         )
 
 

@@ -83,7 +83,7 @@ def report(run: RunRecord) -> str:
         smoothed=max((chart.drawn.smoothed for _, group in groups for chart in group), default=1),
         last_row=run.rows[-1] if run.rows else {},
         algorithm=algorithm,
-        described=described(algorithm) if algorithm else None,
+        described=described(algorithm, run.config.get("correction", {})) if algorithm else None,
         program=program_card(run.config.get("program", {}).get("name", "")),
         changes=changed,
         shown=changes.SHOWN,

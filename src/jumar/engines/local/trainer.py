@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
+from jumar.correction import corrected
 from jumar.engines.contract import Fit, Observer, ReferenceRewards, Stage, Validation
 from jumar.engines.local import checkpoint
 from jumar.engines.local.anchors import Anchors
@@ -92,6 +93,7 @@ class LocalTrainer:
 
     def _use(self, algorithm: Algorithm) -> None:
         """Train with this one from now on; its state and its critic begin anew."""
+        algorithm = corrected(algorithm, **dict(self.settings.correction))
         check_provided(
             algorithm,
             reference=self._reference_name,
