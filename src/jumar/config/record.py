@@ -15,6 +15,7 @@ from jumar.engines.settings import (
     JudgeSettings,
     ModelSettings,
     OptimiserSettings,
+    PlanSettings,
     RolloutSettings,
     ScoringSettings,
     Settings,
@@ -66,6 +67,7 @@ class RunConfig(Settings):
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
+    plan: PlanSettings = Field(default=PlanSettings(), exclude=True)  # of `jumar plan` alone
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @field_validator("tracker", mode="before")
