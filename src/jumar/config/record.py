@@ -16,6 +16,7 @@ from jumar.engines.settings import (
     LoraSettings,
     ModelSettings,
     OptimiserSettings,
+    PlanSettings,
     RolloutSettings,
     ScoringSettings,
     Settings,
@@ -68,6 +69,7 @@ class RunConfig(Settings):
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
+    plan: PlanSettings = Field(default=PlanSettings(), exclude=True)  # of `jumar plan` alone
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @field_validator("tracker", mode="before")
