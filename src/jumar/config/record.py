@@ -9,6 +9,7 @@ from jumar.config.choices import AlgorithmConfig, ProgramConfig
 from jumar.engines.settings import (
     CheckpointSettings,
     DiagnosticsSettings,
+    DistributedSettings,
     EngineSettings,
     EvaluationSettings,
     JudgeSettings,
@@ -62,6 +63,7 @@ class RunConfig(Settings):
     judge: JudgeSettings = JudgeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    distributed: DistributedSettings = DistributedSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -97,7 +99,9 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        checks = (_decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge)
+        checks = (
+            _decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge, _alignment
+        )  # fmt: skip
         for check in checks:
             check(self)
         return self
@@ -198,6 +202,15 @@ def _judge(config: RunConfig) -> None:
             "`judge.url` needs to be the address of an OpenAI-compatible endpoint, as "
             "https://host/v1, without a name or password in it, because it is written into records."
             " Correct it, and give the key by judge.key_variable."
+        )
+
+
+def _alignment(config: RunConfig) -> None:
+    if config.diagnostics.alignment_every and config.distributed.sharding == "full":
+        raise ConfigurationError(
+            "`diagnostics.alignment_every` is set, but `distributed.sharding` is full: the score "
+            "goes backward through the head alone, and FSDP goes back through whole models only. "
+            "Set one of them to 0 or none."
         )
 
 

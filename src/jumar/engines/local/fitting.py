@@ -18,8 +18,8 @@ from torch import Tensor
 
 from jumar.engines.contract import Observer
 from jumar.engines.local import checkpoint
-from jumar.engines.local.models import save_model
 from jumar.engines.local.records import Records
+from jumar.engines.local.sharding import model_writer
 from jumar.engines.local.stored import FixedBatch
 from jumar.engines.local.trained import Trained
 from jumar.engines.local.update import Updater, means
@@ -66,10 +66,10 @@ class Fitting:
             records.append(step, numbers, None)
             self.observer.on_step(step, steps, numbers)
             if step in snapshots:
-                checkpoint.replace_directory(snapshot(self.directory, step), self._save_model)
+                checkpoint.replace_directory(snapshot(self.directory, step), self._writer())
             if step % self.updater.settings.checkpoints.every == 0 and step < steps:
                 self._save(step, batch, state)
-        checkpoint.replace_directory(self.directory / "last", self._save_model)
+        checkpoint.replace_directory(self.directory / "last", self._writer())
         return prepared + records.total("time/step")
 
     def _prepared(self) -> tuple[RolloutBatch, State]:
@@ -103,14 +103,16 @@ class Fitting:
             :, 0
         ]
 
-    def _save_model(self, path: Path) -> None:
-        save_model(self.updater.models.policy, self.tokenizer, path)
+    def _writer(self) -> checkpoint.Writer:
+        return model_writer(self.updater.models.policy, self.tokenizer)
 
     # ------------------------------------------------------------------ down and up again
 
     def _save(self, step: int, batch: RolloutBatch, state: State) -> None:
+        write_trained = self.trained.writer(self.tokenizer)
+
         def write(path: Path) -> None:
-            self.trained.write(path, self.tokenizer)
+            write_trained(path)
             if self.trained.critic is not None:  # what its next epoch makes anew
                 made = batch.columns.keys() - self.rollout.batch.columns.keys() | {"rewards"}
                 columns = {name: batch[name].contiguous() for name in made}

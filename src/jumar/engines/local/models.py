@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from jumar.engines.local.distributed import whole
 from jumar.errors import ConfigurationError, DataError, EngineError
 from jumar.ops.logprobs import Head
 
@@ -101,10 +102,15 @@ def context_length(model: nn.Module) -> int | None:
     return limit
 
 
-def save_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
-    """Write a plain Hugging Face directory, which `from_pretrained` and vLLM load."""
+def save_model(
+    model: nn.Module, tokenizer: Any, directory: Path, weights: dict[str, Tensor] | None = None
+) -> None:
+    """Write a plain Hugging Face directory, which `from_pretrained` and vLLM load.
+
+    `weights` are written instead of the model's own, where those are dealt over processes.
+    """
     with _quiet():
-        model.save_pretrained(directory)  # type: ignore[operator]
+        model.save_pretrained(directory, state_dict=weights)  # type: ignore[operator]
         tokenizer.save_pretrained(directory)
 
 
@@ -125,7 +131,8 @@ def new_critic(policy: nn.Module) -> nn.Module:
             "It estimates the return from the policy's own features. Choose another model, or an "
             "algorithm without a critic."
         ) from error
-    backbone(critic).load_state_dict(backbone(policy).state_dict())
+    features = backbone(policy).state_dict().items()
+    backbone(critic).load_state_dict({name: whole(weight) for name, weight in features})
     score = _score(critic)
     nn.init.zeros_(score.weight)
     if score.bias is not None:

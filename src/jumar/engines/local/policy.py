@@ -1,15 +1,15 @@
 """A model that answers: weights, tokenizer and prompt format in one object."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from jumar.engines.contract import Responses
-from jumar.engines.local.models import save_model
 from jumar.engines.local.sampler import Sampled, Sampling, sample
+from jumar.engines.local.sharding import model_writer
 from jumar.engines.local.tokens import Prompts
 from jumar.engines.settings import ModelSettings
 from jumar.tasks.task import Example, PromptTemplate
@@ -86,6 +86,6 @@ class LocalPolicy:
             truncated=sampled.truncated.tolist(),
         )
 
-    def save(self, directory: Path) -> None:
-        """A plain Hugging Face directory."""
-        save_model(self.model, self.tokenizer, directory)
+    def writer(self) -> Callable[[Path], None]:
+        """What writes a plain Hugging Face directory; see `model_writer`."""
+        return model_writer(self.model, self.tokenizer)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from jumar.engines.contract import Estimate
+from jumar.engines.local.distributed import is_main
 from jumar.engines.local.rollouts import Rollout
 
 
 class Records:
-    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory."""
+    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory; the main process's."""
 
     def __init__(self, directory: Path) -> None:
         self.metrics, self.rollouts = directory / "metrics.jsonl", directory / "rollouts"
@@ -32,7 +33,7 @@ class Records:
 
     def truncate(self, step: int) -> None:
         """Forget what happened after `step`: a resumed run does it again."""
-        for file in (self.metrics, self.diagnostics):
+        for file in (self.metrics, self.diagnostics) if is_main() else ():
             if file.exists():
                 rows = map(_parsed, file.read_text(encoding="utf-8").splitlines())
                 kept = [row for row in rows if row is not None and row["step"] <= step]
@@ -49,6 +50,8 @@ class Records:
         self, step: int, rollout: Rollout, by_token: Mapping[int, Mapping[str, Any]]
     ) -> None:
         """Every kept response of a step with its score and the reason; some token by token."""
+        if not is_main():
+            return
         self.rollouts.mkdir(exist_ok=True)
         with (self.rollouts / f"step-{step:06d}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in response_lines(rollout, by_token))
@@ -78,6 +81,8 @@ def response_lines(
 
 
 def _add(file: Path, row: Mapping[str, Any]) -> None:
+    if not is_main():
+        return
     with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(row) + "\n")
 

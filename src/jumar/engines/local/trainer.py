@@ -30,6 +30,7 @@ from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, teachers
 from jumar.engines.local.records import Records
 from jumar.engines.local.rollouts import Collector
+from jumar.engines.local.sharding import load_weights, shard_like
 from jumar.engines.local.trained import Trained, learning_rate_factor
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
@@ -103,7 +104,8 @@ class LocalTrainer:
         self._state: State = algorithm.init_state()
         self._stale = False
         has_critic = algorithm.value_loss is not None
-        self._models.critic = new_critic(self.policy.model) if has_critic else None
+        critic = new_critic(self.policy.model) if has_critic else None
+        self._models.critic = None if critic is None else shard_like(critic, self.policy.model)
         self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
         names = list(teachers(self._teacher))
         self._collector = Collector(
@@ -215,11 +217,11 @@ class LocalTrainer:
         score = estimates["pass@1"].value
         if score > self._best.get("score", -math.inf):
             self._best = {"score": score, "step": self.step}
-            checkpoint.replace_directory(stage / "best", self.policy.save)
+            checkpoint.replace_directory(stage / "best", self.policy.writer())
         self._last_score = (self.step, score)
 
     def _finish_stage(self, first: int, stage: Path) -> dict[str, Any]:
-        checkpoint.replace_directory(stage / "last", self.policy.save)
+        checkpoint.replace_directory(stage / "last", self.policy.writer())
         last_step, last_score = self._last_score
         best = stage / ("best" if self._best else "last")
         return {
@@ -261,7 +263,7 @@ class LocalTrainer:
             if self.step < self._planned:  # else a checkpoint holds it already
                 self._best = {}
                 fitted, _ = load_model(model, dtype=self.settings.loading.dtype)
-                self.policy.model.load_state_dict(fitted.state_dict())
+                load_weights(self.policy.model, fitted.state_dict())
                 self._trained.forget_moments()
                 self.step = self._planned
                 if self.settings.evaluation.every:
@@ -292,8 +294,10 @@ class LocalTrainer:
     # ------------------------------------------------------------------ down and up again
 
     def _save(self) -> None:
+        write_trained = self._trained.writer(self.policy.tokenizer)
+
         def write(path: Path) -> None:
-            self._trained.write(path, self.policy.tokenizer)
+            write_trained(path)
             save_file(dict(self._state), path / "algorithm-state.safetensors")
             state = {
                 "step": self.step,
