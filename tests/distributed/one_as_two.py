@@ -1,0 +1,185 @@
+"""Run by two processes: training steps alone, then together, then together with sharded weights.
+
+Everything is in float64, so that what differs is more than rounding only if it is wrong.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "engines" / "local"))
+import letters
+
+from jumar import algorithms
+from jumar.algorithm import Algorithm
+from jumar.engines.local.curriculum import PromptOrder
+from jumar.engines.local.distributed import from_main, together, whole
+from jumar.engines.local.models import load_model, new_critic
+from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.provision import needs
+from jumar.engines.local.rollouts import Collector
+from jumar.engines.local.scoring import SharedPool
+from jumar.engines.local.sharding import model_writer, shard
+from jumar.engines.local.update import Models, Updater
+from jumar.engines.settings import DistributedSettings
+from jumar.pieces import piece
+from jumar.types import RolloutBatch, Signals, State
+
+STEPS = 2
+
+
+def no_mean() -> State:
+    return {"mean": torch.zeros((), dtype=torch.float64)}
+
+
+def over_running_mean(rollout: RolloutBatch, state: State) -> tuple[Signals, State]:
+    mean = 0.5 * state["mean"] + 0.5 * rollout.rewards.double().mean()
+    return Signals(advantages=rollout.rewards - mean), {"mean": mean}
+
+
+def running_mean() -> Algorithm:
+    """Its state survives the rollout."""
+    return replace(
+        algorithms.reinforce(),
+        name="running_mean", init_state=piece(no_mean), advantage=piece(over_running_mean),
+    )  # fmt: skip
+
+
+# one with each trait that several processes could break
+CASES: dict[str, Any] = {
+    "grpo": {},
+    "dapo": {},  # drops groups and samples others
+    "bapo": {"optimiser": {"minibatches": 1}},  # batch_stats
+    "ppo": {},  # a critic
+    "owpo": {},  # a reference
+    "rebel": {},  # whole groups
+    "opd": {},  # a teacher's whole distribution
+    "dpo": {"rollout": {"source": "dataset"}},  # stored pairs
+    "running_mean": {},  # a state
+    # one process has nothing to do
+    "rebel, one group": {"rollout": {"prompts": 1}, "optimiser": {"minibatches": 1}},
+    "ppo, one row": {"rollout": {"prompts": 1, "responses": 1}, "optimiser": {"minibatches": 1}},
+}  # fmt: skip
+# under FSDP every pass is a collective: one with each kind of pass
+SHARDED = ("ppo", "owpo", "opd", "bapo", "rebel, one group", "ppo, one row")
+BASE = {
+    "rollout": {"prompts": 5, "responses": 3, "max_response_tokens": 10, "max_refills": 2},
+    "optimiser": {"minibatches": 2, "micro_batch_tokens": 60, "max_grad_norm": 0.5},
+}
+
+
+class Step:
+    """The models of one case, trained for some rollouts."""
+
+    def __init__(self, case: str, place: Path, pool: SharedPool, prepared: Callable[[Any], Any]):
+        name = case.partition(",")[0]
+        self.algorithm = running_mean() if name == "running_mean" else algorithms.get(name)
+        changes = {k: {**BASE[k], **CASES[case].get(k, {})} for k in BASE}
+        settings = letters.settings(**changes)
+        weights, text = load_model(place / "model")
+        policy: nn.Module = prepared(weights.double())
+        self.models = Models(policy=policy)
+        if needs(self.algorithm, "reference"):
+            self.models.reference = prepared(load_model(place / "other")[0].double())
+        if needs(self.algorithm, "teacher"):
+            self.models.teachers = [prepared(load_model(place / "other")[0].double())]
+        if self.algorithm.value_loss is not None:
+            self.models.critic = prepared(new_critic(policy).double())
+        examples = letters.task().train
+        self.order = PromptOrder(examples, seed=3, stored=settings.rollout.source == "dataset")
+        self.collector = Collector(
+            policy=LocalPolicy(
+                policy, text, letters.task().template, settings.loading,
+                max_prompt_tokens=20, max_response_tokens=10, rows=7,
+            ),
+            pool=pool, algorithm=self.algorithm, settings=settings,
+        )  # fmt: skip
+        self.trained = [m for m in (policy, self.models.critic) if m is not None]
+        self.updater = Updater(
+            algorithm=self.algorithm, models=self.models, settings=settings, directory=place,
+            optimisers=[torch.optim.AdamW(m.parameters(), lr=3e-3) for m in self.trained],
+        )  # fmt: skip
+
+    def run(self) -> dict[str, Any]:
+        """What there is after `STEPS` rollouts, and what each of them was."""
+        state, numbers, digests, watched = self.algorithm.init_state(), [], [], []
+        for step in range(1, STEPS + 1):
+            rollout, found = self.collector.collect(self.order, step=step, stage_step=step - 1)
+            assert rollout is not None
+            state, trained = self.updater.update(rollout.batch, rollout.prompts, state, watch=[0])
+            digests.append(rollout.digest())
+            watched.append(self.updater.watched)
+            numbers.append(found | trained)
+        timed = ("time/", "tokens_per_second")
+        return {
+            "weights": [self.everything(model, lambda w: w) for model in self.trained],
+            "gradients": [self.everything(model, lambda w: w.grad) for model in self.trained],
+            "state": [value.double().flatten() for value in state.values()],
+            "metrics": [
+                torch.tensor([n[k] for k in sorted(n) if not k.startswith(timed)]).double()
+                for n in numbers
+            ],
+            "names": [sorted(n) for n in numbers],
+            "rollouts": digests,
+            "watched": watched,
+        }
+
+    @staticmethod
+    def everything(model: nn.Module, part: Callable[[Tensor], Any]) -> Tensor:
+        parts = [whole(part(weight)).detach() for weight in model.parameters()]
+        return torch.cat([part.flatten() for part in parts])
+
+
+def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The largest absolute difference of each kind; whether the rest is the same."""
+    kinds = ("weights", "gradients", "state", "metrics")
+    found: dict[str, Any] = {
+        kind: max([float((a - b).abs().max()) for a, b in zip(one[kind], other[kind], strict=True)],
+                  default=0.0)
+        for kind in kinds
+    }  # fmt: skip
+    same = ("names", "rollouts", "watched")
+    return found | {kind: one[kind] == other[kind] for kind in same}
+
+
+def written_alike(tied: bool, place: Path) -> bool:
+    """Whether a model whose weights are dealt is written as one that has them whole."""
+    model, text = load_model(place / "model")
+    model.config.tie_word_embeddings = tied
+    model.tie_weights()
+    for name, prepared in (("whole", model), ("dealt", shard(deepcopy(model)))):
+        write = model_writer(prepared, text)
+        from_main(lambda directory=place / f"{name}-{tied}", write=write: write(directory))
+    files = [place / f"{name}-{tied}" / "model.safetensors" for name in ("whole", "dealt")]
+    return files[0].read_bytes() == files[1].read_bytes()
+
+
+def main(place: Path) -> None:
+    rank = int(os.environ["RANK"])
+    with SharedPool(letters.task().verifier, workers=1) as pool:
+        alone = {case: Step(case, place, pool, lambda model: model).run() for case in CASES}
+        found: dict[str, Any] = {"moved": {}, "dealt": {}, "sharded": {}}
+        first = Step("grpo", place, pool, lambda model: model)
+        start = first.everything(first.models.policy, lambda weight: weight)
+        for case, result in alone.items():
+            found["moved"][case] = float((result["weights"][0] - start).abs().max())
+        with together(DistributedSettings(deadline=2.0)):
+            for case, result in alone.items():
+                dealt = Step(case, place, pool, lambda model: model).run()
+                found["dealt"][case] = difference(dealt, result)
+            for case in SHARDED:
+                found["sharded"][case] = difference(Step(case, place, pool, shard).run(), alone[case])
+            found["written"] = [written_alike(tied, place) for tied in (False, True)]
+    (place / f"found-{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
