@@ -21,7 +21,7 @@ import letters
 from jumar import algorithms
 from jumar.algorithm import Algorithm
 from jumar.engines.local.curriculum import PromptOrder
-from jumar.engines.local.distributed import from_main, together, whole
+from jumar.engines.local.distributed import check_alike, from_main, together, whole, world
 from jumar.engines.local.models import load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import needs
@@ -30,6 +30,7 @@ from jumar.engines.local.scoring import SharedPool
 from jumar.engines.local.sharding import model_writer, shard
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import DistributedSettings
+from jumar.errors import ConfigurationError
 from jumar.pieces import piece
 from jumar.types import RolloutBatch, Signals, State
 
@@ -150,6 +151,26 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return found | {kind: one[kind] == other[kind] for kind in same}
 
 
+def unlike() -> None:
+    check_alike("recipe", os.environ["RANK"])
+
+
+def only_on_main() -> None:
+    from_main(lambda: check_alone(world()))
+
+
+def check_alone(count: int) -> None:
+    raise ConfigurationError(f"The main process sees {count}.")
+
+
+def refused(of: Callable[[], None]) -> str:
+    try:
+        of()
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
 def written_alike(tied: bool, place: Path) -> bool:
     """Whether a model whose weights are dealt is written as one that has them whole."""
     model, text = load_model(place / "model")
@@ -176,8 +197,11 @@ def main(place: Path) -> None:
                 dealt = Step(case, place, pool, lambda model: model).run()
                 found["dealt"][case] = difference(dealt, result)
             for case in SHARDED:
-                found["sharded"][case] = difference(Step(case, place, pool, shard).run(), alone[case])
+                found["sharded"][case] = difference(
+                    Step(case, place, pool, shard).run(), alone[case]
+                )
             found["written"] = [written_alike(tied, place) for tied in (False, True)]
+            found["refused"] = [refused(of) for of in (unlike, only_on_main)]
     (place / f"found-{rank}.json").write_text(json.dumps(found))
 
 

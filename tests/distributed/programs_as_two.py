@@ -18,6 +18,7 @@ from jumar.engines.local.distributed import from_main, together
 from jumar.engines.local.scoring import SharedPool
 from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import DistributedSettings
+from jumar.evaluating import evaluate_model
 from jumar.programs.a_star_po import a_star_po
 from jumar.programs.erpd import erpd
 from jumar.programs.plain import plain
@@ -72,6 +73,15 @@ class Place:
             assert stop is not None
 
 
+def evaluated(model: Path, directory: Path) -> dict[str, str]:
+    """What an evaluation writes, by file."""
+    settings = letters.settings(scoring={"workers": 1}, loading={"threads": 1})
+    evaluate_model(
+        str(model), [letters.task()], samples=3, greedy=True, settings=settings, directory=directory
+    )
+    return {file.name: file.read_text() for file in sorted(directory.iterdir())}
+
+
 def difference(one: Path, other: Path) -> dict[str, Any]:
     """The largest difference in any tensor or metric; whether files and rollouts are the same."""
     names = [
@@ -83,9 +93,11 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         a, b = load_file(one / name), load_file(other / name)
         for key in a:
             largest = max(largest, float((a[key].double() - b[key].double()).abs().max()))
-    lines = [letters.lines_of(file) for file in sorted(one.rglob("metrics.jsonl"))]
-    others = [letters.lines_of(file) for file in sorted(other.rglob("metrics.jsonl"))]
-    rows = list(zip(sum(lines, []), sum(others, []), strict=True))
+    lines = [
+        [row for file in sorted(root.rglob("metrics.jsonl")) for row in letters.lines_of(file)]
+        for root in (one, other)
+    ]
+    rows = list(zip(*lines, strict=True))
     metrics = [abs(a[k] - b[k]) for a, b in rows for k in a if isinstance(a[k], float | int)]
     return {
         "files": names[0] == names[1],
@@ -104,6 +116,7 @@ def main(root: Path) -> None:
         for name in PROGRAMS:
             alone.program(name)
         alone.trained("whole", dealt=False)
+        scores = evaluated(alone.model, alone.directory / "evaluation")
         both = Place(root / "model", root / "together", pool)
         with together(DistributedSettings(deadline=2.0)):
             from_main(both.directory.mkdir)
@@ -112,10 +125,16 @@ def main(root: Path) -> None:
             for dealt in (False, True):
                 both.trained(f"two-to-one-{dealt}", dealt=dealt, stop=STOPPED)
                 from_main(lambda d=dealt: both.trained(f"two-to-one-{d}", dealt=False))
-                from_main(lambda d=dealt: both.trained(f"one-to-two-{d}", dealt=False, stop=STOPPED))
+                from_main(
+                    lambda d=dealt: both.trained(f"one-to-two-{d}", dealt=False, stop=STOPPED)
+                )
                 both.trained(f"one-to-two-{dealt}", dealt=dealt)
-    found = {name: difference(alone.directory / name, both.directory / name) for name in PROGRAMS}
-    for name in [f"{way}-{dealt}" for way in ("two-to-one", "one-to-two") for dealt in (False, True)]:
+            both_scores = evaluated(both.model, both.directory / "evaluation")
+    found: dict[str, Any] = {"evaluation": scores == both_scores and len(scores) == 2}
+    found |= {name: difference(alone.directory / name, both.directory / name) for name in PROGRAMS}
+    for name in [
+        f"{way}-{dealt}" for way in ("two-to-one", "one-to-two") for dealt in (False, True)
+    ]:
         found[name] = difference(alone.directory / "whole", both.directory / name)
     (root / f"found-{rank}.json").write_text(json.dumps(found))
     shutil.rmtree(alone.directory)
