@@ -16,13 +16,23 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines" / "local"))
+import early
 import letters
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
+from jumar.engines.local.checkpoint import load_optimiser, optimiser_tensors
 from jumar.engines.local.curriculum import PromptOrder
-from jumar.engines.local.distributed import check_alike, from_main, together, whole, world
-from jumar.engines.local.models import load_model, new_critic
+from jumar.engines.local.distributed import (
+    check_alike,
+    dealt_like,
+    from_main,
+    together,
+    whole,
+    world,
+)
+from jumar.engines.local.models import load_model, new_critic, recompute_activations
+from jumar.engines.local.optimiser import new_adamw
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import needs
 from jumar.engines.local.rollouts import Collector
@@ -151,6 +161,36 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return found | {kind: one[kind] == other[kind] for kind in same}
 
 
+def recomputing(model: nn.Module) -> Any:
+    recompute_activations(model)
+    return shard(model)
+
+
+def adam(model: nn.Module) -> dict[str, Tensor]:
+    """What AdamW leaves after three steps, its state being saved and loaded between them."""
+    draws, state = torch.Generator().manual_seed(0), dict[str, Tensor]()
+    for _ in range(3):
+        optimiser = new_adamw(model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+        load_optimiser(model, optimiser, state)
+        for weight in model.parameters():
+            gradient = torch.randn(weight.shape, generator=draws).bfloat16()
+            weight.grad = dealt_like(gradient, weight)
+        optimiser.step()
+        tensors = optimiser_tensors(model, optimiser).items()
+        state = {name: whole(tensor).clone() for name, tensor in tensors}
+    return state | {name: whole(weight.detach()) for name, weight in model.named_parameters()}
+
+
+def adam_alike(place: Path) -> bool:
+    """Whether it is the same for dealt bfloat16 weights and whole ones, bit by bit."""
+    one, other = (
+        adam(prepared(load_model(place / "model", dtype="bfloat16")[0]))
+        for prepared in (lambda model: model, shard)
+    )
+    assert any(name.endswith("master") for name in one)
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
 def unlike() -> None:
     check_alike("recipe", os.environ["RANK"])
 
@@ -185,7 +225,7 @@ def written_alike(tied: bool, place: Path) -> bool:
 
 def main(place: Path) -> None:
     rank = int(os.environ["RANK"])
-    with SharedPool(letters.task().verifier, workers=1) as pool:
+    with SharedPool(early.with_it(letters.task()).verifier, workers=1) as pool:
         alone = {case: Step(case, place, pool, lambda model: model).run() for case in CASES}
         found: dict[str, Any] = {"moved": {}, "dealt": {}, "sharded": {}}
         first = Step("grpo", place, pool, lambda model: model)
@@ -197,9 +237,9 @@ def main(place: Path) -> None:
                 dealt = Step(case, place, pool, lambda model: model).run()
                 found["dealt"][case] = difference(dealt, result)
             for case in SHARDED:
-                found["sharded"][case] = difference(
-                    Step(case, place, pool, shard).run(), alone[case]
-                )
+                step = Step(case, place, pool, recomputing if case == "opd" else shard)
+                found["sharded"][case] = difference(step.run(), alone[case])
+            found["adam"] = adam_alike(place)
             found["written"] = [written_alike(tied, place) for tied in (False, True)]
             found["refused"] = [refused(of) for of in (unlike, only_on_main)]
     (place / f"found-{rank}.json").write_text(json.dumps(found))

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines" / "local"))
+import early
 import letters
 
 from jumar.engines.local.distributed import from_main, together
@@ -54,6 +55,9 @@ class Place:
             log=letters.Log(stop), made={"optimal_values"},
             distributed={"sharding": "full" if dealt else "none"},
             optimiser={"eps": 1e-3, "micro_batch_tokens": 100}, rollout={"prompts": 5},
+            diagnostics={
+                "distance_every": 2, "alignment_every": 0 if dealt else 4, "prompts": 2,
+            },
         )  # fmt: skip
 
     def program(self, name: str) -> None:
@@ -77,7 +81,12 @@ def evaluated(model: Path, directory: Path) -> dict[str, str]:
     """What an evaluation writes, by file."""
     settings = letters.settings(scoring={"workers": 1}, loading={"threads": 1})
     evaluate_model(
-        str(model), [letters.task()], samples=3, greedy=True, settings=settings, directory=directory
+        str(model),
+        [early.with_it(letters.task())],
+        samples=3,
+        greedy=True,
+        settings=settings,
+        directory=directory,
     )
     return {file.name: file.read_text() for file in sorted(directory.iterdir())}
 
@@ -94,11 +103,21 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         for key in a:
             largest = max(largest, float((a[key].double() - b[key].double()).abs().max()))
     lines = [
-        [row for file in sorted(root.rglob("metrics.jsonl")) for row in letters.lines_of(file)]
+        [
+            row
+            for name in ("metrics.jsonl", "diagnostics.jsonl")
+            for file in sorted(root.rglob(name))
+            for row in letters.lines_of(file)
+        ]
         for root in (one, other)
     ]
     rows = list(zip(*lines, strict=True))
-    metrics = [abs(a[k] - b[k]) for a, b in rows for k in a if isinstance(a[k], float | int)]
+    metrics = [
+        abs(a[k] - b[k])
+        for a, b in rows
+        for k in a.keys() - {"seconds"}
+        if isinstance(a[k], float | int)
+    ]
     return {
         "files": names[0] == names[1],
         "largest": largest,
@@ -110,18 +129,20 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
 def main(root: Path) -> None:
     rank = int(os.environ["RANK"])
     torch.set_num_threads(1)
-    with SharedPool(letters.task().verifier, workers=1) as pool:
+    with SharedPool(early.with_it(letters.task()).verifier, workers=1) as pool:
         alone = Place(root / "model", root / f"alone-{rank}", pool)
         alone.directory.mkdir()
         for name in PROGRAMS:
             alone.program(name)
         alone.trained("whole", dealt=False)
-        scores = evaluated(alone.model, alone.directory / "evaluation")
         both = Place(root / "model", root / "together", pool)
         with together(DistributedSettings(deadline=2.0)):
             from_main(both.directory.mkdir)
             for name in PROGRAMS:
                 both.program(name)
+            for name, stop in (("two", None), ("two-to-two", STOPPED), ("two-to-two", None)):
+                both.trained(name, dealt=False, stop=stop)
+            scores = from_main(lambda: evaluated(both.model, alone.directory / "evaluation"))
             for dealt in (False, True):
                 both.trained(f"two-to-one-{dealt}", dealt=dealt, stop=STOPPED)
                 from_main(lambda d=dealt: both.trained(f"two-to-one-{d}", dealt=False))
@@ -136,6 +157,7 @@ def main(root: Path) -> None:
         f"{way}-{dealt}" for way in ("two-to-one", "one-to-two") for dealt in (False, True)
     ]:
         found[name] = difference(alone.directory / "whole", both.directory / name)
+    found["two-to-two"] = difference(both.directory / "two", both.directory / "two-to-two")
     (root / f"found-{rank}.json").write_text(json.dumps(found))
     shutil.rmtree(alone.directory)
 

@@ -78,6 +78,11 @@ def test_dealt_weights_are_written_as_whole_ones_are(steps):
 
 
 @pytest.mark.slow
+def test_adam_does_with_dealt_weights_what_it_does_with_whole_ones(steps):
+    assert all(found["adam"] for found in steps)
+
+
+@pytest.mark.slow
 def test_processes_of_different_recipes_refuse_each_other(steps):
     for found in steps:
         assert "Process 1 of 2 was started with another recipe" in found["refused"][0]
@@ -103,6 +108,13 @@ def test_a_program_of_two_processes_leaves_what_that_of_one_leaves(program, runs
 @pytest.mark.parametrize("way", ["two-to-one", "one-to-two"])
 def test_a_run_goes_on_with_another_number_of_processes(way, dealt, runs):
     assert_alike(runs[0][f"{way}-{dealt}"])
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_bit_for_bit(runs):
+    found = runs[0]["two-to-two"]
+    assert found["files"]
+    assert found["largest"] == found["metrics"] == 0
 
 
 def assert_alike(found: dict[str, Any]) -> None:

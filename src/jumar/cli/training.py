@@ -35,7 +35,7 @@ def train_recipe(
             if is_main():
                 NoMarkup().show(result(summary, directory))
     except KeyboardInterrupt:
-        if (directory / "config.yaml").is_file():
+        if is_main() and (directory / "config.yaml").is_file():
             place = quote(str(directory))
             again = f"jumar train {quote(str(directory / 'config.yaml'))} --out {place} --resume"
             NoMarkup(stderr=True).print(f"The run stopped. It goes on with:\n  {again}")

@@ -9,6 +9,7 @@ a file decides, it looks and the others follow. With one process every verb give
 Tensors and JSON travel, never a pickle: whoever reaches the port could send one.
 """
 
+import atexit
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -34,29 +35,31 @@ _alone = False  # whether the main process is in a part that the others wait for
 
 @contextmanager
 def together(settings: DistributedSettings, device: str = "auto") -> Iterator[None]:
-    """The processes that were started with this one find each other; they part at the end.
+    """The processes that were started with this one find each other; they part when they end.
 
     What a lost process does to the others is an EngineError of theirs.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or dist.is_initialized():
-        yield
-        return
-    _refuse_other_engines()
-    backend = _backend(device, count)
     try:
-        dist.init_process_group(backend, timeout=timedelta(minutes=settings.deadline))
+        if count > 1 and not dist.is_initialized():
+            _join(count, device, settings.deadline)
         yield
     except RuntimeError as error:
         if isinstance(error, JumarError) or not _lost(error):
             raise
+        atexit.unregister(dist.destroy_process_group)  # it would wait for the lost one
         raise EngineError(
             f"Process {os.environ['RANK']} of {count} lost the others ({_first_line(error)}), but "
             f"it needs all of them: each holds a part of every step. One has ended, or did not "
             f"answer for {settings.deadline:g} minutes. Read what the first of them said, then "
             "start all of them again with --resume."
         ) from error
-    dist.destroy_process_group()
+
+
+def _join(count: int, device: str, minutes: float) -> None:
+    _refuse_other_engines()
+    dist.init_process_group(_backend(device, count), timeout=timedelta(minutes=minutes))
+    atexit.register(dist.destroy_process_group)
 
 
 def world() -> int:
