@@ -1,4 +1,4 @@
-"""The verifier of the letters, in a file of its own: scoring processes import what stands beside."""
+"""The verifier of the letters, in a file of its own, which scoring processes import fast."""
 
 from dataclasses import replace
 from pathlib import Path
