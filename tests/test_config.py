@@ -90,6 +90,11 @@ TOGETHER = [
         "rollout.source=policy",
     ),
     (
+        {"rollout": {"source": "dataset"}, "correction": {"kind": "masked"}},
+        "`correction.kind` is masked",
+        "correction.kind=none or rollout.source=policy",
+    ),
+    (
         {"rollout": {"source": "dataset"}, "rewards": [{"function": "a:b"}]},
         "never be called",
         "Leave rewards out",

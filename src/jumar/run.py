@@ -18,6 +18,7 @@ from rich.console import Console
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
 from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse, same_run
+from jumar.correction import corrected
 from jumar.engines.contract import Observer, Policy, Trainer
 from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
 from jumar.engines.local.distributed import (
@@ -43,6 +44,7 @@ from jumar.evaluating import EVALUATION_SEED as EVALUATION_SEED
 from jumar.evaluating import GREEDY, SAMPLED, judge_of, scored, threads
 from jumar.evaluation.comparison import compare
 from jumar.evaluation.evaluate import Evaluation, as_list, validation
+from jumar.evaluation.protocol import conditions
 from jumar.pieces import Piece, piece
 from jumar.reports.curves import curves
 from jumar.reports.html import write_report
@@ -104,7 +106,7 @@ class Run:
             self.config.algorithm.name, **self.config.algorithm.settings
         )
         check_provided(
-            algorithm,
+            corrected(algorithm, **dict(self.config.correction)),
             reference=self._anchor(self.config.reference),
             teacher=self._teacher(),
             source=self.config.rollout.source,
@@ -187,10 +189,12 @@ class Run:
             validation=validation(
                 pool,
                 task.validation[: evaluation.prompts],
+                self.directory / "evaluation" / "validation",
                 samples=evaluation.samples,
                 temperature=evaluation.temperature,
                 top_p=evaluation.top_p,
                 seed=EVALUATION_SEED,
+                conditions=conditions(task, settings),
             ),
             observer=observer,
             made=self._program.makes,

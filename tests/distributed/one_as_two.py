@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import early
 import letters
 
 from jumar import algorithms
-from jumar.algorithm import Algorithm
 from jumar.engines.local.checkpoint import load_optimiser, optimiser_tensors
 from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.distributed import (
@@ -41,27 +39,8 @@ from jumar.engines.local.sharding import model_writer, shard
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import DistributedSettings
 from jumar.errors import ConfigurationError
-from jumar.pieces import piece
-from jumar.types import RolloutBatch, Signals, State
 
 STEPS = 2
-
-
-def no_mean() -> State:
-    return {"mean": torch.zeros((), dtype=torch.float64)}
-
-
-def over_running_mean(rollout: RolloutBatch, state: State) -> tuple[Signals, State]:
-    mean = 0.5 * state["mean"] + 0.5 * rollout.rewards.double().mean()
-    return Signals(advantages=rollout.rewards - mean), {"mean": mean}
-
-
-def running_mean() -> Algorithm:
-    """Its state survives the rollout."""
-    return replace(
-        algorithms.reinforce(),
-        name="running_mean", init_state=piece(no_mean), advantage=piece(over_running_mean),
-    )  # fmt: skip
 
 
 # one with each trait that several processes could break
@@ -74,13 +53,14 @@ CASES: dict[str, Any] = {
     "rebel": {},  # whole groups
     "opd": {},  # a teacher's whole distribution
     "dpo": {"rollout": {"source": "dataset"}},  # stored pairs
-    "running_mean": {},  # a state
+    "riskpo": {},  # a state
+    "tw_grpo": {},  # distributions of a whole group
     # one process has nothing to do
     "rebel, one group": {"rollout": {"prompts": 1}, "optimiser": {"minibatches": 1}},
     "ppo, one row": {"rollout": {"prompts": 1, "responses": 1}, "optimiser": {"minibatches": 1}},
 }  # fmt: skip
 # under FSDP every pass is a collective: one with each kind of pass
-SHARDED = ("ppo", "owpo", "opd", "bapo", "rebel, one group", "ppo, one row")
+SHARDED = ("ppo", "owpo", "opd", "bapo", "tw_grpo", "rebel, one group", "ppo, one row")
 BASE = {
     "rollout": {"prompts": 5, "responses": 3, "max_response_tokens": 10, "max_refills": 2},
     "optimiser": {"minibatches": 2, "micro_batch_tokens": 60, "max_grad_norm": 0.5},
@@ -92,7 +72,7 @@ class Step:
 
     def __init__(self, case: str, place: Path, pool: SharedPool, prepared: Callable[[Any], Any]):
         name = case.partition(",")[0]
-        self.algorithm = running_mean() if name == "running_mean" else algorithms.get(name)
+        self.algorithm = algorithms.get(name)
         changes = {k: {**BASE[k], **CASES[case].get(k, {})} for k in BASE}
         settings = letters.settings(**changes)
         weights, text = load_model(place / "model")

@@ -62,17 +62,14 @@ def _evaluated(
         name: {kind: str(response_file(directory, list(found), name, kind)) for kind in by_kind}
         for name, by_kind in found.items()
     }
-    summary = {
-        "model": model,
-        "directory": str(directory),
-        "tasks": {
-            name: {
-                kind: {**evaluation.to_dict(), "responses": places[name][kind]}
-                for kind, evaluation in by_kind.items()
-            }
-            for name, by_kind in found.items()
-        },
+    tasks_found = {
+        name: {
+            kind: {**evaluation.to_dict(), "responses": places[name][kind]}
+            for kind, evaluation in by_kind.items()
+        }
+        for name, by_kind in found.items()
     }
+    summary = {"model": model, "directory": str(directory), "tasks": tasks_found}
     write_json(directory / "scores.json", summary)
     return summary, {name: table(by_kind, places[name]) for name, by_kind in found.items()}
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from jumar.config.choices import AlgorithmConfig, ProgramConfig
 from jumar.engines.settings import (
     CheckpointSettings,
+    CorrectionSettings,
     DiagnosticsSettings,
     DistributedSettings,
     EngineSettings,
@@ -58,6 +59,7 @@ class RunConfig(Settings):
     loading: ModelSettings = ModelSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    correction: CorrectionSettings = CorrectionSettings()
     scoring: ScoringSettings = ScoringSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     judge: JudgeSettings = JudgeSettings()
@@ -100,7 +102,8 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         checks = (
-            _decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge, _alignment
+            _decay, _stored_rows, _correction, _rewards, _minibatches, _prompts, _best_swap, _judge,
+            _alignment,
         )  # fmt: skip
         for check in checks:
             check(self)
@@ -142,6 +145,16 @@ def _stored_rows(config: RunConfig) -> None:
             "`rewards` names functions, but `rollout.source` is dataset: stored rows bring their "
             "rewards, so the functions would never be called. Leave rewards out or set "
             "rollout.source=policy."
+        )
+
+
+def _correction(config: RunConfig) -> None:
+    kind = config.correction.kind
+    if kind != "none" and config.rollout.source == "dataset":
+        raise ConfigurationError(
+            f"`correction.kind` is {kind}, but `rollout.source` is dataset, and a correction needs "
+            "the log-probs that rows were sampled with, which nobody recorded. Set "
+            "correction.kind=none or rollout.source=policy."
         )
 
 

@@ -61,6 +61,15 @@ class OptimiserSettings(Settings):
     micro_batch_tokens: int = Field(default=16384, ge=1)  # tokens in one forward; memory, not maths
 
 
+class CorrectionSettings(Settings):
+    """Weights against a sampler that computes otherwise than the trainer; docs/correction.md."""
+
+    kind: Literal["none", "truncated", "masked"] = "none"
+    level: Literal["token", "response", "geometric"] = "token"
+    ratio_min: float = Field(default=0.0, ge=0, le=1)  # trainer over sampler; 0 is no bound
+    ratio_max: float = Field(default=2.0, ge=1)
+
+
 class ScoringSettings(Settings):
     """The processes that run the verifier. A score over its budget is counted, never waited for."""
 
@@ -128,6 +137,7 @@ class EngineSettings(Settings):
     loading: ModelSettings = ModelSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    correction: CorrectionSettings = CorrectionSettings()
     scoring: ScoringSettings = ScoringSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     judge: JudgeSettings = JudgeSettings()

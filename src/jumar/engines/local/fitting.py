@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jumar.engines.contract import Observer
 from jumar.engines.local import checkpoint
+from jumar.engines.local.distributed import is_main
 from jumar.engines.local.records import Records
 from jumar.engines.local.sharding import model_writer
 from jumar.engines.local.stored import FixedBatch
@@ -51,7 +52,7 @@ class Fitting:
         start = perf_counter()
         batch, state = self._prepared()
         done, batch, state = self._restored(batch, state)
-        records = Records(self.directory)
+        records = Records(self.directory, writes=is_main())
         records.truncate(done)
         prepared = perf_counter() - start
         for step in range(done + 1, steps + 1):

@@ -7,6 +7,8 @@ positions that predict a token of the mask go through a head.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from torch import Tensor, nn
 from jumar.engines.local.distributed import rank, summed, world
 from jumar.engines.local.models import backbone, critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
-from jumar.ops.logprobs import token_logprobs
+from jumar.ops.logprobs import entropy, position_spread, token_logprobs
+from jumar.types import RolloutBatch
 
 Prompts = Sequence[Sequence[int]]
 
@@ -67,6 +70,26 @@ def response_logprobs(
     return _by_length(scored, prompts, token_ids, mask, tokens)
 
 
+def response_entropies(
+    model: nn.Module,
+    prompts: Prompts,
+    token_ids: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float,
+    tokens: int = 8192,
+) -> Tensor:
+    """[B, T] nats: entropy of the distribution from which each response token was drawn, before
+    top-k and top-p.
+    """
+
+    def scored(prompts: Prompts, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden = response_hidden(model, prompts, ids, mask)
+        return entropy(hidden, lm_head(model), temperature=temperature)
+
+    return _by_length(scored, prompts, token_ids, mask, tokens)
+
+
 def response_values(
     critic: nn.Module, prompts: Prompts, token_ids: Tensor, mask: Tensor, *, tokens: int = 8192
 ) -> Tensor:
@@ -76,6 +99,31 @@ def response_values(
         return critic_values(critic, response_hidden(critic, prompts, ids, mask))
 
     return _by_length(scored, prompts, token_ids, mask, tokens)
+
+
+def group_spreads(
+    model: nn.Module,
+    prompts: Prompts,
+    token_ids: Tensor,
+    mask: Tensor,
+    group_ids: Tensor,
+    *,
+    temperature: float = 1.0,
+) -> Tensor:
+    """[B, T] nats: how far apart the next-token distributions of a group are at each position.
+
+    Without gradient; one group goes through the model at once.
+    """
+    spread = torch.zeros(mask.shape, device=mask.device)
+    for group, counts in dealt_batches(row_lengths(prompts, mask), 1, group_ids.tolist()):
+        rows = torch.tensor(group, device=mask.device)
+        with torch.no_grad():
+            hidden = response_hidden(
+                model, [prompts[row] for row in group], token_ids[rows], mask[rows]
+            )
+        here = position_spread(hidden, lm_head(model), mask[rows], temperature=temperature)
+        spread[rows] += here.to(spread).expand(len(rows), -1) * (mask[rows] & counts)
+    return summed(spread)
 
 
 def micro_batches(
@@ -102,6 +150,18 @@ def dealt_batches(
     each = [list(_packed(units[first :: world()], lengths, tokens)) for first in range(world())]
     own = [(rows, True) for rows in each[rank()]]
     return own + [(units[0], False)] * (max(map(len, each)) - len(own))
+
+
+def dealt_splits(
+    batch: RolloutBatch, prompts: Prompts, tokens: int, groups: Sequence[int] | None
+) -> list[tuple[list[int], RolloutBatch]]:
+    """The same of a batch, each with the batch that its rows are of: this one, or one without
+    tokens, whose rows add exactly 0 to loss, gradient and metrics.
+    """
+    columns: dict[str, Any] = {**batch.columns, "mask": torch.zeros_like(batch.mask)}
+    silent = replace(batch, columns=RolloutBatch.build(**columns).columns)
+    dealt = dealt_batches(row_lengths(prompts, batch.mask), tokens, groups)
+    return [(rows, batch if counts else silent) for rows, counts in dealt]
 
 
 def _units(lengths: Sequence[int], groups: Sequence[int] | None) -> list[list[int]]:

@@ -63,6 +63,32 @@ class LocalPolicy:
             rows=self.rows,
         )
 
+    def continue_from(
+        self,
+        contexts: Sequence[Sequence[int]],
+        context_ids: Sequence[int],
+        *,
+        samples: int,
+        sampling: Sampling,
+        max_tokens: int,
+        seed: int,
+        step: int,
+    ) -> Sampled:
+        """`samples` continuations in a row of each context: a prompt and how its response began."""
+        return sample(
+            self.model,
+            contexts,
+            context_ids,
+            group=samples,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            eos_ids=self.prompts.eos_ids,
+            pad_id=self.prompts.pad_id,
+            seed=seed,
+            step=step,
+            rows=self.rows,
+        )
+
     def texts(self, sampled: Sampled) -> list[str]:
         """The responses as the verifier reads them: without special tokens."""
         rows = zip(sampled.token_ids, sampled.mask, strict=True)

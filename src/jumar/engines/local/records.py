@@ -4,38 +4,43 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jumar.engines.contract import Estimate
-from jumar.engines.local.distributed import is_main
-from jumar.engines.local.rollouts import Rollout
+
+if TYPE_CHECKING:  # whoever reads a record needs no torch
+    from jumar.engines.local.rollouts import Rollout
 
 
 class Records:
-    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory; the main process's."""
+    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory.
 
-    def __init__(self, directory: Path) -> None:
+    Of several processes one `writes`.
+    """
+
+    def __init__(self, directory: Path, *, writes: bool = True) -> None:
+        self.writes = writes
         self.metrics, self.rollouts = directory / "metrics.jsonl", directory / "rollouts"
         self.diagnostics = directory / "diagnostics.jsonl"
 
     def append(self, step: int, numbers: Mapping[str, float], digest: str | None) -> None:
         """A step's numbers; `digest` is a hash of its tokens and rewards."""
-        _add(self.metrics, {"step": step, **numbers, "digest": digest})
+        self._add(self.metrics, {"step": step, **numbers, "digest": digest})
 
     def append_validation(self, step: int, estimates: Mapping[str, Estimate]) -> None:
         """A validation's estimates, each as [value, low, high]."""
         values = {name: [e.value, e.low, e.high] for name, e in estimates.items()}
-        _add(self.metrics, {"step": step, "validation": values})
+        self._add(self.metrics, {"step": step, "validation": values})
 
     def append_diagnostics(self, step: int, what: str, numbers: Mapping[str, float | None]) -> None:
         """What was measured on demand, with its price."""
-        _add(self.diagnostics, {"step": step, "what": what, **numbers})
+        self._add(self.diagnostics, {"step": step, "what": what, **numbers})
 
     def truncate(self, step: int) -> None:
         """Forget what happened after `step`: a resumed run does it again."""
-        for file in (self.metrics, self.diagnostics) if is_main() else ():
+        for file in (self.metrics, self.diagnostics) if self.writes else ():
             if file.exists():
-                rows = map(_parsed, file.read_text(encoding="utf-8").splitlines())
+                rows = map(parsed, file.read_text(encoding="utf-8").splitlines())
                 kept = [row for row in rows if row is not None and row["step"] <= step]
                 whole = file.with_suffix(".tmp")
                 whole.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
@@ -47,18 +52,23 @@ class Records:
         return float(sum(json.loads(line).get(name, 0.0) for line in text.splitlines()))
 
     def write_rollout(
-        self, step: int, rollout: Rollout, by_token: Mapping[int, Mapping[str, Any]]
+        self, step: int, rollout: "Rollout", by_token: Mapping[int, Mapping[str, Any]]
     ) -> None:
         """Every kept response of a step with its score and the reason; some token by token."""
-        if not is_main():
+        if not self.writes:
             return
         self.rollouts.mkdir(exist_ok=True)
         with (self.rollouts / f"step-{step:06d}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in response_lines(rollout, by_token))
 
+    def _add(self, file: Path, row: Mapping[str, Any]) -> None:
+        if self.writes:
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
+
 
 def response_lines(
-    rollout: Rollout, by_token: Mapping[int, Mapping[str, Any]] | None = None
+    rollout: "Rollout", by_token: Mapping[int, Mapping[str, Any]] | None = None
 ) -> Iterator[str]:
     """JSON for each response: prompt, text, score and the reason; `by_token` of some rows."""
     rows = zip(rollout.examples, rollout.texts, rollout.scores, strict=True)
@@ -80,17 +90,10 @@ def response_lines(
         yield json.dumps(row)
 
 
-def _add(file: Path, row: Mapping[str, Any]) -> None:
-    if not is_main():
-        return
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row) + "\n")
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """A row, or None for a line that a killed process left half-written."""
+def parsed(line: str) -> dict[str, Any] | None:
+    """A row, or None for what is none: a line that a killed process left half-written."""
     try:
-        row: dict[str, Any] = json.loads(line)
+        row = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return row
+    return row if isinstance(row, dict) else None

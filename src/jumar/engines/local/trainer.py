@@ -17,11 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
+from jumar.correction import corrected
 from jumar.engines.contract import Fit, Observer, ReferenceRewards, Stage, Validation
 from jumar.engines.local import checkpoint
 from jumar.engines.local.anchors import Anchors
 from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import spelled
+from jumar.engines.local.distributed import is_main
 from jumar.engines.local.fixed_batches import FixedBatches
 from jumar.engines.local.journal import Journal, digest
 from jumar.engines.local.models import load_model, new_critic
@@ -71,7 +73,7 @@ class LocalTrainer:
         self._examples = task.train[: settings.rollout.only_prompts]
         self._order = PromptOrder(self._examples, settings.seed, stored=stored)
         self._journal = Journal(directory / "stages")
-        self._records = Records(directory)
+        self._records = Records(directory, writes=is_main())
         self._best: dict[str, Any] = {}  # of the current stage: score and step
         self._last_score: tuple[int, float | None] = (-1, None)  # (step, validation score)
         self._models = Models(policy=policy.model)
@@ -93,6 +95,7 @@ class LocalTrainer:
 
     def _use(self, algorithm: Algorithm) -> None:
         """Train with this one from now on; its state and its critic begin anew."""
+        algorithm = corrected(algorithm, **dict(self.settings.correction))
         check_provided(
             algorithm,
             reference=self._reference_name,

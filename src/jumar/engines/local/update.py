@@ -5,10 +5,9 @@ of the whole optimiser step, and gradients add up.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +19,13 @@ from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.distributed import gathered, total
 from jumar.engines.local.forward import (
     Prompts,
-    dealt_batches,
+    dealt_splits,
+    group_spreads,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
-    row_lengths,
 )
 from jumar.engines.local.models import critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
@@ -84,9 +84,8 @@ class Updater:
             parts, norm = self.step(batch, prompts, rows)
             metrics += parts
             norms.append(norm)
-        if watch:
-            found = [pair for pairs in gathered(list(self.watched.items())) for pair in pairs]
-            self.watched = {row: numbers for row, numbers in found if numbers}
+        found = gathered(list(self.watched.items())) if watch else []
+        self.watched = {row: numbers for pairs in found for row, numbers in pairs if numbers}
         numbers = means(metrics)
         if "ref_logprobs" in batch and "rollout_logprobs" in batch:
             tokens = batch.mask.sum().clamp(min=1)
@@ -115,6 +114,17 @@ class Updater:
                 and "teacher_logprobs" in self.algorithm.reads - batch.columns.keys()
             ):
                 columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
+            if "position_spread" in self.algorithm.reads - batch.columns.keys():
+                columns["position_spread"] = group_spreads(
+                    models.policy,
+                    *rows,
+                    batch.group_ids,
+                    temperature=self.settings.rollout.temperature,
+                )
+            if "old_entropies" in self.algorithm.reads:
+                columns["old_entropies"] = response_entropies(
+                    models.policy, *rows, temperature=self.sampling.temperature, tokens=limit
+                )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
         return batch.with_columns(**columns)
@@ -127,7 +137,7 @@ class Updater:
         for number, teacher in enumerate(self.models.teachers):
             rows = (mine == number).nonzero()[:, 0]
             if len(rows):
-                scored[rows] = response_logprobs(
+                found = response_logprobs(
                     teacher,
                     [prompts[row] for row in rows.tolist()],
                     batch.token_ids[rows],
@@ -135,6 +145,7 @@ class Updater:
                     sampling=self.sampling,
                     tokens=self.settings.optimiser.micro_batch_tokens,
                 )
+                scored = scored.to(found.dtype).index_copy(0, rows, found)
         return scored
 
     def with_signals(
@@ -171,9 +182,7 @@ class Updater:
         prompts = [every_prompt[i] for i in rows.tolist()]
         groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
         limit = self.settings.optimiser.micro_batch_tokens
-        silent = without_tokens(whole)
-        dealt = dealt_batches(row_lengths(prompts, whole.mask), limit, groups)
-        splits = [(split, whole if counts else silent) for split, counts in dealt]
+        splits = dealt_splits(whole, prompts, limit, groups)
         stats: Metrics = {}
         if self.algorithm.batch_stats is not None:
             with torch.no_grad():
@@ -265,8 +274,7 @@ class Updater:
         norm = summed_and_clipped(self.models.policy, limit)
         self._check_finite("gradient norm", norm, batch)
         if critic is not None:
-            critics = summed_and_clipped(critic, limit)
-            self._check_finite("critic's gradient norm", critics, batch)
+            self._check_finite("critic's gradient norm", summed_and_clipped(critic, limit), batch)
         return float(norm)
 
     def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
@@ -282,12 +290,6 @@ class Updater:
             f"{path}. "
             "Look at its columns, lower the learning rate, or resume from the last checkpoint."
         )
-
-
-def without_tokens(batch: RolloutBatch) -> RolloutBatch:
-    """The same rows, of which nothing counts: they add exactly 0 to loss, gradient and metrics."""
-    columns: dict[str, Any] = {**batch.columns, "mask": torch.zeros_like(batch.mask)}
-    return replace(batch, columns=RolloutBatch.build(**columns).columns)
 
 
 def means(parts: Sequence[Metrics]) -> dict[str, float]:
