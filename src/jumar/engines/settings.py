@@ -124,6 +124,16 @@ class CheckpointSettings(Settings):
     token_groups: int = Field(default=1, ge=0)  # groups of such a step with numbers for each token
 
 
+class DistributedSettings(Settings):
+    """Several processes, as torchrun or `accelerate launch` starts them; nothing changes for one.
+
+    How many there are is theirs to say, and no result depends on it but for rounding.
+    """
+
+    sharding: Literal["none", "full"] = "none"  # full: weights are dealt over processes by FSDP2
+    deadline: float = Field(default=30.0, gt=0)  # minutes that a process waits for the others
+
+
 class DiagnosticsSettings(Settings):
     """What is measured on demand, because it costs samples of its own; 0 is never."""
 
@@ -177,4 +187,5 @@ class EngineSettings(Settings):
     judge: JudgeSettings = JudgeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    distributed: DistributedSettings = DistributedSettings()
     seed: int = 0

@@ -390,7 +390,7 @@ def test_a_log_ratio_is_zero_of_a_model_over_itself_and_antisymmetric(model, poo
 
 
 def saved(run: LocalTrainer) -> Path:
-    run.policy.save(run.directory / "saved")
+    run.policy.writer()(run.directory / "saved")
     return run.directory / "saved"
 
 

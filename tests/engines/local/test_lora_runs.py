@@ -236,8 +236,8 @@ def trained(model: Path, pool: Any, tmp_path: Path) -> tuple[LocalTrainer, Path]
     """A run after three steps, and a directory with its adapter and its merged model."""
     run = start(tmp_path / "run", model, pool)
     run.train(steps=3)
-    run.policy.save_whole(tmp_path / "final")
-    run.policy.save(tmp_path / "adapter")
+    run.policy.whole_writer()(tmp_path / "final")
+    run.policy.writer()(tmp_path / "adapter")
     return run, tmp_path
 
 
