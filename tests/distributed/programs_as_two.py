@@ -56,7 +56,7 @@ class Place:
             distributed={"sharding": "full" if dealt else "none"},
             optimiser={"eps": 1e-3, "micro_batch_tokens": 100}, rollout={"prompts": 5},
             diagnostics={
-                "distance_every": 2, "alignment_every": 0 if dealt else 4, "prompts": 2,
+                "distance_every": 2, "alignment_every": 4 if name == "ratchet" else 0, "prompts": 2,
             },
         )  # fmt: skip
 
