@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-browser test-trackers check fix docs golden size wheel results coverage system-deps clean
+.PHONY: quickstart test test-browser test-trackers check fix docs golden parity size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -38,6 +38,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/docs.py --check
 	$(BIN)/python scripts/results.py --check
+	$(BIN)/python scripts/parity.py --check
 	$(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended
@@ -49,6 +50,10 @@ docs: $(VENV)/.dev  ## write the algorithm pages from the cards
 
 golden: $(VENV)/.dev  ## write the golden losses anew; moving one needs a changelog entry under Numerics
 	cd tests && ../$(BIN)/python -m golden
+
+parity: $(VENV)/.dev  ## measure every algorithm in every host, and write the page; minutes
+	cd tests && TRL_EXPERIMENTAL_SILENCE=1 OMP_NUM_THREADS=1 ../$(BIN)/python -W ignore -m parity local trl
+	$(BIN)/python scripts/parity.py
 
 size:  ## lines per file, largest first; a report, not a gate
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | head -30
@@ -80,7 +85,7 @@ $(VENV)/.core: $(VENV)/.venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) --editable '.[math,hub]' --group dev --group peers
+	$(PIP) --editable '.[math,hub,lora]' --group dev --group peers
 	$(PIP) --no-deps --ignore-requires-python verl==0.9.1
 	@touch $@
 

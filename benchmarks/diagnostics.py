@@ -45,7 +45,8 @@ class Shares:
     """An observer that takes the share of each step."""
 
     def __init__(self, watch: Stopwatch) -> None:
-        self.watch, self.before, self.shares = watch, 0.0, []  # type: ignore[var-annotated]
+        self.watch, self.before = watch, 0.0
+        self.shares: list[float] = []
 
     def on_phase(self, text: str) -> None:
         self.before = self.watch.seconds

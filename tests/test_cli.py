@@ -154,6 +154,13 @@ def test_show_prints_an_algorithm_and_the_program_that_has_its_name() -> None:
         (["train", "quickstart", "--task", "gym:chain_sun"], "Did you mean chain_sum"),
         (["train", "quickstart", "--set", "reference=null"], "`owpo` reads the reference"),
         (["train", "quickstart", "--model", "./none"], "'./none' does not exist"),
+        (
+            ["train", "quickstart", "--algorithm", "rebel", "--set", "correction.kind=masked"],
+            "one loss for a whole group",
+        ),
+        (["train", "quickstart", "--set", "correction.kind=truncate"], "'truncated' or 'masked'"),
+        (["train", "quickstart", "--set", "correction.ratio_max=0.9"], "at least 1"),
+        (["train", "quickstart", "--set", "correction.ratio_mx=2"], "`correction.ratio_max`"),
         (["list", "algoritms"], "Did you mean algorithms?"),
         (["show", "owppo"], "Did you mean owpo"),
         (["show", "rachet"], "Did you mean ratchet?"),
@@ -292,6 +299,29 @@ def test_train_prints_scores_and_the_run_directory_and_can_be_run_again(
     assert "another configuration" in other.stderr
     again = jumar("train", f"{directory}/config.yaml", "--out", str(directory), "--resume")
     assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_train_corrects_for_the_sampler_and_says_how_much(
+    minibatches: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sampler and trainer of the local engine agree but for rounding."""
+    monkeypatch.chdir(place)
+    out = f"corrected-{minibatches}"
+    asked = ("correction.kind=masked", "correction.ratio_min=0.5")
+    options = [word for setting in asked for word in ("--set", setting)]
+    ran = jumar(
+        "train", "small.yaml", *options, "--set", f"optimiser.minibatches={minibatches}",
+        "--out", out,
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    for row in lines(f"{out}/metrics.jsonl"):
+        if "correction" in row:
+            assert row["correction"] == pytest.approx(1, abs=1e-5)
+            assert row["correction/outside"] == 0
+    assert any("correction" in row for row in lines(f"{out}/metrics.jsonl"))
+    page = (place / out / "report.html").read_text()
+    assert "masked_correction(level=&#39;token&#39;, ratio_max=2.0, ratio_min=0.5)" in page
 
 
 def lines(file: str) -> list[dict[str, Any]]:

@@ -90,6 +90,11 @@ TOGETHER = [
         "rollout.source=policy",
     ),
     (
+        {"rollout": {"source": "dataset"}, "correction": {"kind": "masked"}},
+        "`correction.kind` is masked",
+        "correction.kind=none or rollout.source=policy",
+    ),
+    (
         {"rollout": {"source": "dataset"}, "rewards": [{"function": "a:b"}]},
         "never be called",
         "Leave rewards out",
@@ -209,6 +214,17 @@ def test_an_algorithm_made_in_python_is_written_down_but_not_run_from_the_file(
     assert parse(read(file.read_text(), source="")) == config
     with pytest.raises(ConfigurationError, match="`mine` was made in Python"):
         load(file)
+
+
+def test_lora_is_off_unless_it_has_a_rank() -> None:
+    assert load("quickstart").lora.rank is None
+    given = load("quickstart", {"lora.rank": "8", "lora.target_modules": "[q_proj, v_proj]"})
+    assert given.engine_settings().lora.target_modules == ("q_proj", "v_proj")
+    assert parse(read(dump(given), source="dumped")) == given
+    with pytest.raises(ConfigurationError, match=r"`lora\.rank` is null.*Set lora\.rank"):
+        load("quickstart", {"lora.alpha": "16"})
+    with pytest.raises(ConfigurationError, match=r"`lora\.dropout` is no setting"):
+        load("quickstart", {"lora.rank": "8", "lora.dropout": "0.1"})
 
 
 def test_engine_settings_are_the_groups_of_the_recipe() -> None:

@@ -15,6 +15,13 @@ def test_a_cosine_is_slow_at_both_ends() -> None:
     assert values == pytest.approx([1, 0.8535534, 0.5, 0.1464466, 0, 0])
 
 
+def test_a_harmonic_is_the_reciprocal_of_a_line() -> None:
+    harmonic = Schedule(start=1.0, end=4.0, steps=3, shape="harmonic")
+    values = [harmonic.at(step=step, stage_step=0) for step in range(5)]
+    # one over 1, 3/4, 2/4, 1/4
+    assert values == pytest.approx([1, 4 / 3, 2, 4, 4])
+
+
 def test_the_stage_clock_starts_again_at_each_stage() -> None:
     schedule = linear(1.0, 0.0, 10, clock="stage_step")
     assert schedule.at(step=500, stage_step=0) == 1.0
@@ -28,3 +35,9 @@ def test_no_steps_means_the_end_at_once() -> None:
 def test_a_coefficient_is_a_number_or_a_schedule() -> None:
     assert value_at(0.5, step=3, stage_step=0) == 0.5
     assert value_at(linear(0.0, 1.0, 4), step=3, stage_step=0) == 0.75
+
+
+def test_another_schedule_may_follow_and_counts_from_its_own_begin() -> None:
+    schedule = Schedule(start=1.0, end=0.0, steps=4, then=linear(2.0, 4.0, 10))
+    values = [schedule.at(step=step, stage_step=0) for step in (0, 2, 4, 9, 14, 99)]
+    assert values == [1.0, 0.5, 2.0, 3.0, 4.0, 4.0]

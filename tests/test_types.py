@@ -113,4 +113,17 @@ def test_metrics_add_up_by_name() -> None:
 
 def test_the_table_of_columns_says_shape_and_meaning_of_each() -> None:
     assert set(CORE_COLUMNS) <= set(COLUMNS)
-    assert all(c.shape in ("B", "BT") and c.meaning for c in COLUMNS.values())
+    assert all(c.shape in ("B", "BT", "BK") and c.meaning for c in COLUMNS.values())
+
+
+def test_parts_of_a_reward_are_by_row_and_keep_their_own_width() -> None:
+    mask = torch.tensor([[True, False, False]] * 2)
+    one = RolloutBatch.build(mask=mask, reward_parts=torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert one.reward_parts.tolist() == [[1, 2], [3, 4]], "parts are not tokens: none is masked"
+    other = RolloutBatch.build(mask=mask[:1, :1], reward_parts=torch.tensor([[5.0]]))
+    joined = RolloutBatch.concat([one, other]).reward_parts
+    assert joined[:2].tolist() == [[1, 2], [3, 4]]
+    assert joined[2, 0] == 5
+    assert joined[2, 1].isnan()
+    with pytest.raises(ShapeError, match="reward_parts"):
+        RolloutBatch.build(mask=mask, reward_parts=torch.ones(3, 2))

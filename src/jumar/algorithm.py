@@ -33,6 +33,7 @@ from jumar.schedules import Schedule, value_at
 from jumar.types import (
     GRADIENT_COLUMNS,
     PROVIDED,
+    Continuations,
     LossOutput,
     LossScale,
     Metrics,
@@ -104,6 +105,12 @@ class Algorithm:
         """The terms over the whole vocabulary that the engine must compute with gradient."""
         values = [value for p in self.pieces() for _, value in p.settings]
         return tuple(dict.fromkeys(v for v in values if isinstance(v, Divergence)))
+
+    @property
+    def continuations(self) -> Continuations | None:
+        """Where the engine must sample anew from inside responses, if anywhere."""
+        values = (value for p in self.pieces() for _, value in p.settings)
+        return next((value for value in values if isinstance(value, Continuations)), None)
 
     @property
     def traits(self) -> frozenset[str]:

@@ -75,18 +75,21 @@ def scored(
             examples, pool.verifier,
             samples=n, temperature=temperature, top_p=drawn.top_p, conditions=how,
         )  # fmt: skip
-        if path is not None and path.exists():
-            found[kind] = read(path)
-            if found[kind].digest == digest(parts):
-                continue
-        observer.on_phase(f"Evaluating {who} on {len(examples)} prompts of {task.name}, {kind}.")
-        evaluation = evaluate(
-            policy, pool, examples,
-            samples=n, temperature=temperature, top_p=drawn.top_p, seed=EVALUATION_SEED,
-            conditions=how,
-        )  # fmt: skip
-        _report_crashes(evaluation, observer)
-        found[kind] = _judged(evaluation, judge, observer)
+        made = read(path) if path is not None and path.exists() else None
+        if made is None or made.digest != digest(parts):
+            observer.on_phase(
+                f"Evaluating {who} on {len(examples)} prompts of {task.name}, {kind}."
+            )
+            made = evaluate(
+                policy, pool, examples,
+                samples=n, temperature=temperature, top_p=drawn.top_p, seed=EVALUATION_SEED,
+                conditions=how,
+            )  # fmt: skip
+            _report_crashes(made, observer)
+        elif judge is None or made.judge == judge.about:
+            found[kind] = made
+            continue
+        found[kind] = _judged(made, judge, observer)
         if path is not None:
             write(found[kind], path)
     return found

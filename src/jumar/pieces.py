@@ -76,7 +76,9 @@ def makes(*columns: str) -> Callable[[Function], Function]:
 
 
 def promises(*traits: str) -> Callable[[Function], Function]:
-    """Declare conditional laws, "group_centred" or "policy_gradient"; `tests/laws` checks them."""
+    """Declare conditional laws, which `tests/laws` checks: "group_centred", "policy_gradient",
+    "per_response" (a surrogate that gives one loss for each response).
+    """
     return _marked("traits", traits)
 
 

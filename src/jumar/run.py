@@ -3,7 +3,7 @@
     Run(model="tiny", task="gym:chain_sum", algorithm="owpo", program="ratchet").train()
 
 The run directory holds config.yaml, metrics.jsonl, checkpoints/, stages/, rollouts/, evaluation/,
-final/, summary.json, curves.png and report.html.
+final/ (and adapter/, with LoRA), summary.json, curves.png and report.html.
 """
 
 import os
@@ -17,8 +17,10 @@ import torch
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
 from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse, same_run
+from jumar.correction import corrected
 from jumar.engines.contract import Observer, Policy, Trainer
 from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
+from jumar.engines.local.peft_layers import check_peft
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import (
     check_examples,
@@ -35,6 +37,7 @@ from jumar.evaluating import EVALUATION_SEED as EVALUATION_SEED
 from jumar.evaluating import GREEDY, SAMPLED, judge_of, scored, threads
 from jumar.evaluation.comparison import compare
 from jumar.evaluation.evaluate import Evaluation, as_list, validation
+from jumar.evaluation.protocol import conditions
 from jumar.pieces import Piece, piece
 from jumar.reports.curves import curves
 from jumar.reports.html import write_report
@@ -92,11 +95,13 @@ class Run:
         """Train, evaluate before and after, and return what `summary.json` holds."""
         for tracker in self.config.tracker:
             check_installed(tracker)
+        if self.config.lora.rank is not None:
+            check_peft()
         algorithm = self._algorithm or algorithms.get(
             self.config.algorithm.name, **self.config.algorithm.settings
         )
         check_provided(
-            algorithm,
+            corrected(algorithm, **dict(self.config.correction)),
             reference=self._anchor(self.config.reference),
             teacher=self._teacher(),
             source=self.config.rollout.source,
@@ -146,7 +151,9 @@ class Run:
             if (step := trainer.restore()) > 0:
                 observer.on_phase(f"Going on after step {step}.")
             self._program(trainer)
-            replace_directory(self.directory / "final", policy.save)
+            replace_directory(self.directory / "final", policy.save_whole)
+            if settings.lora.rank is not None:
+                replace_directory(self.directory / "adapter", policy.save)
             final = self._evaluate("final", policy, pool, task, settings, observer)
         summary = self._summary(base, final, trainer.step, perf_counter() - start)
         write_json(self.directory / "summary.json", summary)
@@ -178,10 +185,12 @@ class Run:
             validation=validation(
                 pool,
                 task.validation[: evaluation.prompts],
+                self.directory / "evaluation" / "validation",
                 samples=evaluation.samples,
                 temperature=evaluation.temperature,
                 top_p=evaluation.top_p,
                 seed=EVALUATION_SEED,
+                conditions=conditions(task, settings),
             ),
             observer=observer,
             made=self._program.makes,

@@ -25,7 +25,7 @@ State = Mapping[str, Tensor]
 
 
 class Column(NamedTuple):
-    """One row of the table of columns."""
+    """One row of the table of columns; BK is responses by parts, as many as the task has."""
 
     shape: str
     meaning: str
@@ -53,9 +53,24 @@ COLUMNS: Mapping[str, Column] = {
     "teacher_logprobs": Column("BT", "nats, the teacher, already routed row by row"),
     "teacher_ids": Column("B", "int: which of several teachers the prompt has"),
     "values": Column("BT", "the critic's expected return, with gradient"),
+    "old_entropies": Column(
+        "BT", "nats, of the next-token distribution, when old_logprobs were made"
+    ),
+    "answer_ids": Column("B", "int: hash of the extracted answer; equal where the answers are"),
+    "reward_parts": Column("BK", "each part of the score, unweighted; NaN where it has none"),
+    "cut_values": Column("BT", "share of right responses from before the token; NaN: not a cut"),
     "old_values": Column("BT", "the critic before its first update on this rollout"),
     "returns": Column("BT", "what the critic is fitted to"),
     "optimal_values": Column("B", "V*: the best value that the reference's samples allow"),
+    "baseline_rewards": Column("B", "the reward of a baseline response to the same prompt"),
+    "budgets": Column("B", "tokens that the prompt's prefill announced; 0: it named no budget"),
+    "tool_calls": Column("B", "int: how often the response used a tool"),
+    "position_spread": Column("BT", "nats: how far the group's distributions are apart here"),
+    "position_weights": Column("BT", "what a token at this position of its group counts"),
+    "prompt_advantages": Column("B", "how much better the prompt fares than others; COPO's"),
+    "local_share": Column(
+        "B", "in [0, 1]: how much of COPO's loss the response's own advantage is"
+    ),
     "active": Column("B", "bool: takes part in OWPO's reweighting"),
     "signal": Column("BT", "nats: log-ratio of two frozen policies, stored; what ERPD distils"),
     "signal_std": Column("B", "nats: the signal's spread over the batch, the same for every row"),
@@ -80,7 +95,7 @@ def _clean_columns(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     clean = {}
     for name, column in columns.items():
         shape = COLUMNS[name].shape if name in COLUMNS else "BT"[: column.dim()]
-        wanted = mask.shape[: len(shape)]
+        wanted = mask.shape[: len(shape)] if shape != "BK" else (len(mask), *column.shape[1:2])
         if column.shape != wanted:
             raise ShapeError(
                 f"column `{name}` has shape {list(column.shape)}, but this batch needs "
@@ -89,6 +104,18 @@ def _clean_columns(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
             )
         clean[name] = column.masked_fill(~mask, 0) if shape == "BT" else column
     return clean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuations:
+    """A request for the worth of prefixes, which the engine answers as the column `cut_values`.
+
+    From every `interval`-th token whose probability was below `p_max`, `samples` fresh responses.
+    """
+
+    samples: int
+    interval: int
+    p_max: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +181,8 @@ class RolloutBatch(Batch):
     @classmethod
     def concat(cls, batches: Sequence[Self]) -> Self:
         """The rows of several batches of one step; padded to the longest; columns in common."""
-        longest = max(b.mask.shape[1] for b in batches)
         names = [n for n in batches[0].columns if all(n in b for b in batches)]
-        columns = {n: torch.cat([_padded(b[n], longest) for b in batches]) for n in names}
+        columns = {n: torch.cat(_padded([b[n] for b in batches], n)) for n in names}
         return replace(batches[0], columns=columns)
 
 
@@ -166,10 +192,13 @@ class TokenBatch(Batch):
     __slots__ = ()
 
 
-def _padded(column: Tensor, length: int) -> Tensor:
-    if column.dim() == 1 or column.shape[1] == length:
-        return column
-    return torch.nn.functional.pad(column, (0, length - column.shape[1]))
+def _padded(columns: list[Tensor], name: str) -> list[Tensor]:
+    if columns[0].dim() == 1:
+        return columns
+    widest = max(column.shape[1] for column in columns)
+    nothing = torch.nan if name in COLUMNS and COLUMNS[name].shape == "BK" else 0
+    pad = torch.nn.functional.pad
+    return [pad(c, (0, widest - c.shape[1]), value=nothing) for c in columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

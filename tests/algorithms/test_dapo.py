@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from jumar import algorithms
-from jumar.algorithms.dapo import mixed_outcomes, overlong_reward
+from jumar.algorithms.dapo import overlong_reward
+from jumar.filters import mixed_outcomes
 
 from .hand import advantages, gradient_of, loss_of, near, rollout, tokens
 

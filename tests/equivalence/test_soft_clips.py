@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm, policy_loss, reduced_stats
-from jumar.algorithms.gppo import gradient_preserving_surrogate
+from jumar.surrogates.gradient_preserving import gradient_preserving_surrogate
 from jumar.types import LossScale, TokenBatch
 
 from .peers import Agreement, Compared, batch_of, ours, peer, theirs

@@ -1,5 +1,6 @@
 """TRL 1.16.0: its trainers' loss code and ours on the same tensors, in float64."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from golden.batch import PAIRS, hashed_rollout, uniform
 from jumar import algorithms
 from jumar.algorithm import Algorithm, policy_loss
 from jumar.ops.logprobs import Head, divergence
-from jumar.ops.masked import response_sum
+from jumar.ops.masked import response_mean, response_sum
 from jumar.programs.a_star_po import optimal_value
 from jumar.types import LossScale, TokenBatch
 
@@ -25,6 +26,8 @@ from .trl_trainers import (
     policy_trainer,
     trainer,
 )
+
+PREFERENCES = {"prompt": ["a"], "chosen": [" b"], "rejected": [" c"]}
 
 pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(w) for w in WARNINGS)]
 
@@ -159,17 +162,22 @@ def test_after_the_first_update_trl_multiplies_rloo_by_a_clipped_ratio_of_respon
     agree.gradients("rloo x clipped ratio = TRL RLOOTrainer, later", scaled, other.gradient)
 
 
-def test_dpo_is_the_dpo_trainers_sigmoid_loss(tmp_path: Path, agree: Agreement) -> None:
-    algorithm = algorithms.get("dpo")
-    tokens = batch_of(algorithm, PAIRS, rewards=uniform("preference", 12))
-    rows = {"prompt": ["a"], "chosen": [" b"], "rejected": [" c"]}
-    host = trainer("DPO", tmp_path, rows, beta=0.1, loss_type=["sigmoid"])
+def in_pairs(tokens: TokenBatch) -> Tensor:
+    """[B]: the rows as TRL has them, all chosen ones, then all rejected ones."""
     first_is_chosen = tokens.rewards[::2] > tokens.rewards[1::2]
-    pairs = torch.arange(12).view(-1, 2)
+    pairs = torch.arange(len(tokens)).view(-1, 2)
     chosen = torch.where(first_is_chosen, pairs[:, 0], pairs[:, 1])
-    order = torch.cat([chosen, pairs.sum(dim=1) - chosen])  # TRL: all chosen, then all rejected
+    return torch.cat([chosen, pairs.sum(dim=1) - chosen])
+
+
+def dpo_loss_of(
+    folder: Path, tokens: TokenBatch, reference: Tensor, **settings: Any
+) -> Callable[[Tensor], Tensor]:
+    """The DPO trainer's loss on pairs of rows, as a function of the log-probs."""
+    host = trainer("DPO", folder, PREFERENCES, **settings)
+    order = in_pairs(tokens)
     mask = tokens.mask[order]
-    host.ref_model = lambda **_: fused_outputs(tokens.ref_logprobs[order], mask)
+    host.ref_model = lambda **_: fused_outputs(reference[order], mask)
     shifted = torch.nn.functional.pad(mask.long(), (1, 0))  # one position of the prompt before
     inputs = {
         "input_ids": torch.nn.functional.pad(tokens.token_ids[order], (1, 0)),
@@ -183,13 +191,52 @@ def test_dpo_is_the_dpo_trainers_sigmoid_loss(tmp_path: Path, agree: Agreement) 
         )
         return value
 
+    return loss
+
+
+def test_dpo_is_the_dpo_trainers_sigmoid_loss(tmp_path: Path, agree: Agreement) -> None:
+    algorithm = algorithms.get("dpo")
+    tokens = batch_of(algorithm, PAIRS, rewards=uniform("preference", 12))
+    loss = dpo_loss_of(tmp_path, tokens, tokens.ref_logprobs, beta=0.1, loss_type=["sigmoid"])
     agree("dpo = TRL DPOTrainer", ours(algorithm, tokens), theirs(loss, tokens.logprobs))
 
 
-def test_sft_is_the_sft_trainers_loss_on_completions(tmp_path: Path, agree: Agreement) -> None:
+def test_sppo_on_pairs_is_half_of_the_dpo_trainers_sppo_hard(
+    tmp_path: Path, agree: Agreement
+) -> None:
+    """Its reference is our last policy, and of two responses one wins always: P is 1 and 0."""
+    algorithm = algorithms.get("sppo", eta=4.0)
+    tokens = batch_of(algorithm, PAIRS, rewards=uniform("preference", 12))
+    loss = dpo_loss_of(tmp_path, tokens, tokens.old_logprobs, beta=0.25, loss_type=["sppo_hard"])
+    agree(
+        "2 sppo = TRL DPOTrainer sppo_hard",
+        ours(algorithm, tokens),
+        theirs(lambda logprobs: loss(logprobs) / 2, tokens.logprobs),
+    )
+
+
+def test_simpo_is_the_cpo_trainers_simpo(tmp_path: Path, agree: Agreement) -> None:
+    algorithm = algorithms.get("simpo")
+    tokens = batch_of(algorithm, PAIRS, rewards=uniform("preference", 12))
+    settings = {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0, "cpo_alpha": 0.0}
+    host = trainer("cpo.CPO", tmp_path, PREFERENCES, **settings)
+    order = in_pairs(tokens)
+
+    def loss(logprobs: Tensor) -> Tensor:
+        means = response_mean(logprobs, tokens.mask)[order]
+        value: Tensor = host.cpo_loss(*means.chunk(2))[0].mean()
+        return value
+
+    agree("simpo = TRL CPOTrainer simpo", ours(algorithm, tokens), theirs(loss, tokens.logprobs))
+
+
+@pytest.mark.parametrize(("name", "loss_type"), [("sft", "nll"), ("dft", "dft")])
+def test_sft_and_dft_are_the_sft_trainers_losses_on_completions(
+    name: str, loss_type: str, tmp_path: Path, agree: Agreement
+) -> None:
     """TRL's tokenisation and collator say which tokens count; ours is the same mean of them."""
     rows = {"prompt": ["a b c", "a", "k l"], "completion": [" d e", " f g h i j", " m"]}
-    host = trainer("SFT", tmp_path, rows, loss_type="nll", completion_only_loss=True)
+    host = trainer("SFT", tmp_path, rows, loss_type=loss_type, completion_only_loss=True)
     inputs = host.data_collator([host.train_dataset[i] for i in range(3)])
     mask = inputs["labels"][:, 1:] != -100
     assert mask.sum(dim=1).tolist() == [3, 6, 2]  # each completion and its <eos>, no prompt
@@ -197,13 +244,13 @@ def test_sft_is_the_sft_trainers_loss_on_completions(tmp_path: Path, agree: Agre
 
     def mine(leaf: Tensor) -> Tensor:
         tokens = TokenBatch.build(mask=mask, logprobs=leaf, group_ids=torch.arange(3))
-        return policy_loss(algorithms.get("sft"), tokens, LossScale.of(tokens)).loss
+        return policy_loss(algorithms.get(name), tokens, LossScale.of(tokens)).loss
 
     def trls(leaf: Tensor) -> Tensor:
         value: Tensor = host.compute_loss(lambda **_: fused_outputs(leaf, mask), dict(inputs))
         return value
 
-    agree("sft = TRL SFTTrainer", theirs(mine, logprobs), theirs(trls, logprobs))
+    agree(f"{name} = TRL SFTTrainer {loss_type}", theirs(mine, logprobs), theirs(trls, logprobs))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -16,7 +16,7 @@ EQUAL_GROUPS = (4, 4, 4)  # TRL's groups all have num_generations responses
 
 # accelerate and TRL 1.16 still use a name that transformers 5.23 has deprecated
 WARNINGS = [
-    r"ignore:`(is_)?gradient_checkpointing` is deprecated:FutureWarning:transformers",
+    r"ignore:`(is_)?gradient_checkpointing(_\w+)?` is deprecated:FutureWarning:transformers",
 ]
 
 
@@ -74,7 +74,9 @@ def trainer(kind: str, folder: Path, rows: dict[str, list[str]], **settings: Any
             return self.chosen_rewards
 
     reward = (
-        {} if name in ("SFT", "DPO") else {"reward_funcs": lambda completions, **_: completions}
+        {}
+        if name in ("SFT", "DPO", "CPO")
+        else {"reward_funcs": lambda completions, **_: completions}
     )
     config = getattr(trl, f"{name}Config")(
         output_dir=str(folder), use_cpu=True, bf16=False, report_to=[], **settings
@@ -123,8 +125,8 @@ def policy_loss_of(host: Any, tokens: TokenBatch, **inputs: Tensor) -> Any:
 
 
 def advantages_by(host: Any, rewards: Tensor) -> Tensor:
-    """[B]: the trainer samples, and gets these rewards for what it sampled."""
-    host.chosen_rewards = rewards[:, None]
+    """[B]: the trainer samples, and gets these rewards, of one function or [B, K] of several."""
+    host.chosen_rewards = rewards.view(len(rewards), -1)
     rows = [{"prompt": prompt} for prompt in "abc" for _ in range(len(rewards) // 3)]
     made: Tensor = host._generate_and_score_completions(rows)["advantages"]
     return made

@@ -7,7 +7,7 @@ from evaluations import Table, evaluation
 from jumar.engines.settings import JudgeSettings
 from jumar.errors import ConfigurationError
 from jumar.evaluation import evaluate, validation
-from jumar.evaluation.evaluate import second_opinions
+from jumar.evaluation.evaluate import read, second_opinions
 from jumar.evaluation.judge import Judge
 from jumar.tasks.task import Example
 from jumar.verifiers import STATUSES, ScoringPool, VerifierSpec
@@ -121,13 +121,20 @@ def test_the_protocol_and_its_digest_stand_in_the_summary(pool):
     assert len(found["digest"]) == 12
 
 
-def test_a_validation_draws_the_same_way_at_every_step(pool):
+def test_a_validation_draws_the_same_way_at_every_step_and_keeps_what_was_said(pool, tmp_path):
     policy = Table(BEFORE.responses)
-    validate = validation(pool, [ADD, SUBTRACT], samples=2, temperature=0.7, top_p=0.9, seed=5)
+    validate = validation(
+        pool, [ADD, SUBTRACT], tmp_path / "kept",
+        samples=2, temperature=0.7, top_p=0.9, seed=5, conditions={"task": "sums"},
+    )  # fmt: skip
     first, second = validate(policy, 10), validate(policy, 20)
     assert first == second
     assert first["pass@1"].value == 0.75
     assert policy.calls == [(2, 0.7, 0.9, 5)] * 2
+    kept = read(tmp_path / "kept" / "step-000010.jsonl")
+    assert kept.estimates() == first
+    assert kept.protocol["task"] == "sums"
+    assert kept.digest == read(tmp_path / "kept" / "step-000020.jsonl").digest
 
 
 JUDGE = {"retries": 0, "seconds": 5.0, "model": "friend"}

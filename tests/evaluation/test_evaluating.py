@@ -130,3 +130,16 @@ def test_two_tasks_of_one_kind_have_files_of_their_own(tmp_path):
     assert files == [
         "gym-chain_sum-1-greedy.jsonl", "gsm8k-greedy.jsonl", "gym-chain_sum-3-greedy.jsonl",
     ]  # fmt: skip
+
+
+def test_a_judge_is_asked_about_an_evaluation_that_was_made_without_one(pool, tmp_path):
+    plain, _ = measured(pool, tmp_path)
+    with server(**{"four": "It is 4.\nright", "seven": "hm", "#### 5": "wrong"}) as there:
+        judged = {"url": there.url, "model": "friend", "retries": 0}
+        found, said = measured(pool, tmp_path, policy=None, **judged)
+        again, silence = measured(pool, tmp_path, policy=None, **judged)
+    assert not any(text.startswith("Evaluating") for text in said)
+    assert found["sampled"].estimates() == plain["sampled"].estimates()
+    assert found["sampled"].judged()["accepts"] == 1
+    assert again["sampled"].judged() == found["sampled"].judged()
+    assert silence == []

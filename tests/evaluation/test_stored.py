@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 
+import pytest
 from evaluations import evaluation
 
+from jumar.errors import DataError
 from jumar.evaluation.evaluate import read, write
 from jumar.evaluation.judge import Opinion
 
@@ -38,3 +40,12 @@ def test_a_file_of_an_earlier_version_is_read_without_a_protocol(tmp_path):
     assert found.protocol == {}
     assert found.to_dict()["estimates"] == evaluation("10").to_dict()["estimates"]
     assert found.judged() == {}
+
+
+@pytest.mark.parametrize("keep", [slice(0, 0), slice(0, 1), slice(1, 9), slice(0, -1)])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, keep):
+    file = tmp_path / "scores.jsonl"
+    write(evaluation("10 01"), file)
+    file.write_text("\n".join(file.read_text().splitlines()[keep]))
+    with pytest.raises(DataError, match=r"scores\.jsonl are damaged.*evaluate again"):
+        read(file)

@@ -50,7 +50,11 @@ def hashed_column(name: str, old: Tensor) -> Tensor:
     if name.endswith("logprobs"):
         return old if name == "old_logprobs" else hashed_logprobs(name, old)
     shape = COLUMNS[name].shape if name in COLUMNS else "BT"
-    return uniform(name, *old.shape[: len(shape)])
+    if shape == "BK":
+        return (3 * uniform(name, len(old), 3)).floor() / 2
+    column = uniform(name, *old.shape[: len(shape)])
+    whole = name in COLUMNS and COLUMNS[name].meaning.startswith("int")
+    return (3 * column).long() if whole else column
 
 
 def hashed_rollout(groups: Sequence[int] = GROUPS, columns: Iterable[str] = ()) -> RolloutBatch:

@@ -66,6 +66,11 @@ def lying_surrogate(tokens: TokenBatch) -> Tensor:
     return -2 * tokens.advantages * tokens.logprobs
 
 
+@promises("per_response")
+def per_token_after_all(tokens: TokenBatch) -> Tensor:
+    return -tokens.logprobs
+
+
 def by_row_position(rollout: RolloutBatch, state: State) -> tuple[Signals, State]:
     return Signals(advantages=torch.arange(len(rollout)).to(rollout.rewards)), state
 
@@ -108,6 +113,10 @@ def mistake(law: str, **slots: object) -> object:
             "policy gradient on policy it is the weighted advantage",
             advantage=piece(batch_mean_baseline),
             surrogate=piece(lying_surrogate),
+        ),
+        mistake(
+            "per response the surrogate gives one loss for each",
+            surrogate=piece(per_token_after_all),
         ),
     ],
     indirect=["subject"],

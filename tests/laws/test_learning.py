@@ -8,7 +8,10 @@ from .toy import Toy
 from .worlds import SUBJECTS, law
 
 # all others sample their own responses
-FED = {"sft": "demonstrations", "dpo": "pairs", "tgdpo": "pairs"}
+FED = {
+    "sft": "demonstrations", "dft": "demonstrations",
+    "dpo": "pairs", "simpo": "pairs", "tgdpo": "pairs",
+}  # fmt: skip
 GOAL = {"dro": 0.2}  # with tau = 1 its optimum, pi_ref exp(r) / Z, gives it e / (e + 8) = 0.25
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
 from jumar.ops.divergence import Divergence
-from jumar.ops.logprobs import Head, divergence
+from jumar.ops.logprobs import Head, divergence, position_spread
 from jumar.programs.a_star_po import optimal_value
 from jumar.types import LossScale, RolloutBatch, State, TokenBatch
 
@@ -104,13 +104,34 @@ class Toy:
             "ref_logprobs": lambda: self.logprobs(self.reference, rollout),
             "teacher_logprobs": lambda: self.logprobs(self.teacher, rollout),
             "old_values": lambda: self.values(rollout),
+            "old_entropies": lambda: self.exact(Divergence(kind="entropy"), rollout),
+            "answer_ids": lambda: rollout.token_ids[:, 0] * VOCABULARY + rollout.token_ids[:, 1],
+            "cut_values": lambda: self.prefix_values(rollout),
+            "reward_parts": lambda: self.parts(rollout),
             "optimal_values": lambda: self.optimal_values(rollout),
+            "baseline_rewards": lambda: torch.full_like(rollout.rewards, 1 / 9),
+            "budgets": lambda: 1.0 + rollout.sample_ids % 2,
+            "position_spread": lambda: self.spread(rollout),
+            "tool_calls": lambda: rollout.mask.sum(dim=1) - 1,
             "signal": lambda: (
                 self.logprobs(self.teacher, rollout) - self.logprobs(self.reference, rollout)
             ),
         }
         with torch.no_grad():
             return {name: made[name]() for name in self.algorithm.reads - {"values"}}
+
+    def prefix_values(self, rollout: RolloutBatch) -> Tensor:
+        """[B, 2]: the chance of the target before the first token, and after it."""
+        table, prompt = self.policy.softmax(dim=-1), rollout.group_ids
+        first, second = TARGETS[prompt].unbind(dim=1)
+        then = table[prompt, 1 + first, second]
+        begun = rollout.token_ids[:, 0] == first
+        return torch.stack([table[prompt, 0, first] * then, then.where(begun, 0.0)], dim=1)
+
+    def parts(self, rollout: RolloutBatch) -> Tensor:
+        """[B, 3]: each token right, and both of them."""
+        right = rollout.token_ids == TARGETS[rollout.group_ids]
+        return torch.cat([right, right.all(dim=1, keepdim=True)], dim=1).double()
 
     def live(self, rollout: RolloutBatch) -> dict[str, Tensor]:
         """The columns with gradient: log-probs, values, requested divergences."""
@@ -145,6 +166,15 @@ class Toy:
             top_k=request.top_k or 0,
         )
         return flat.view(rollout.token_ids.shape)
+
+    def spread(self, rollout: RolloutBatch) -> Tensor:
+        """[B, T] nats: how far apart a prompt's next-token distributions are at each position."""
+        head = Head(torch.eye(VOCABULARY, dtype=torch.float64))
+        logits, spread = self.policy[self.where(rollout)], torch.zeros(rollout.mask.shape).double()
+        for prompt in range(PROMPTS):
+            rows, mask = rollout.group_ids == prompt, rollout.mask
+            spread[rows] = position_spread(logits[rows][mask[rows]], head, mask[rows])
+        return spread * rollout.mask
 
     def optimal_values(self, rollout: RolloutBatch) -> Tensor:
         """[B]: V* from 64 responses of the reference to each prompt."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
+from jumar.correction import corrected
 from jumar.pieces import Piece
 from jumar.schedules import linear
 from jumar.types import (
@@ -25,6 +26,7 @@ from jumar.types import (
     Metrics,
     RolloutBatch,
     Signals,
+    State,
     TokenBatch,
     sum_metrics,
 )
@@ -65,6 +67,27 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gkd": [{"beta": 0.0}, {"beta": 1.0, "top_k": 2}],
     "rlsd": [{"mix": linear(1.0, 0.0, 10)}],
     "tgdpo": [{"alpha": 2.0}],
+    "disco": [{"score": "ratio", "tau": 1.0}, {"tau": None}],
+    "reg_grpo": [{"floor": 1.0, "kl_coef": 0.0}],
+    "trpa": [{"kl_coef": 0.0}],
+    "pf_ppo": [{"kept": "best_random"}, {"kept": "best"}],
+    "p3o_pairwise": [{"clipping": "joint", "kl_coef": 0.0}],
+    "grpo_length_switch": [{"fraction": 1.0}],
+    "treepo": [{"segment": 1}],
+    "hbpo": [{"limit": 5}],
+    "cgpo_codpo": [{"nll_coef": 0.0}],
+    "sppo": [{"eta": 1.0}],
+    "inpo": [{"tau": 0.0}],
+    "spo_segment": [{"kl_coef": 0.0}],
+    "tip": [{"divergence_power": 1.0, "ratio": 0.3}],
+    "scope": [{"student_sign": -1.0, "teacher_sign": 1.0}],
+    "gdpo": [{"combine": "sum_then_normalise", "weights": (1.0, 0.5, 0.0)}],
+}
+CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
+    "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
+    "grpo": {"kind": "masked", "level": "geometric", "ratio_min": 0.8, "ratio_max": 1.25},
+    "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
+    "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
 }
 
 
@@ -74,6 +97,9 @@ def _subjects() -> dict[str, Algorithm]:
         for settings in variants:
             label = ", ".join(f"{k}={getattr(v, 'start', v)}" for k, v in settings.items())
             found[f"{name}({label})"] = algorithms.get(name, **settings)
+    for name, settings in CORRECTED.items():
+        label = ", ".join(str(value) for value in settings.values())
+        found[f"{name}, corrected({label})"] = corrected(algorithms.get(name), **settings)
     return found
 
 
@@ -115,9 +141,12 @@ class World:
     def built(self) -> RolloutBatch:
         return RolloutBatch.build(step=3, stage_step=2, seed=self.seed, **self.rollout)
 
-    def signals(self) -> Signals:
-        signals, _ = compute_signals(self.algorithm, self.built(), self.algorithm.init_state())
-        return signals
+    def signals(self, state: State | None = None) -> Signals:
+        return self.signals_and_state(state)[0]
+
+    def signals_and_state(self, state: State | None = None) -> tuple[Signals, State]:
+        before = self.algorithm.init_state() if state is None else state
+        return compute_signals(self.algorithm, self.built(), before)
 
     def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
         signals, rollout = self.signals(), self.built()
@@ -188,8 +217,10 @@ def world(
     alive = live_columns(algorithm)
     near = -normal(rows, length).abs() - 0.5  # a log-prob that all policies are close to
     for name in sorted(algorithm.reads - set(alive)):
-        shape = (rows, length) if COLUMNS[name].shape == "BT" else (rows,)
+        shape = {"BT": (rows, length), "BK": (rows, 3), "B": (rows,)}[COLUMNS[name].shape]
         column = normal(*shape)
+        if COLUMNS[name].meaning.startswith("int"):
+            column = torch.randint(0, 3, shape, generator=g)
         columns[name] = near + 0.3 * column if name.endswith("logprobs") else column
     live = {n: normal(rows, length) for n in alive}
     live["logprobs"] = near + 0.3 * live["logprobs"]

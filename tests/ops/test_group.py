@@ -3,7 +3,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumar.ops.group import group_centred, group_mean, group_min, group_size, group_std, group_sum
+from jumar.ops.group import (
+    group_centred,
+    group_mean,
+    group_min,
+    group_rank,
+    group_size,
+    group_std,
+    group_sum,
+)
 
 IDS = torch.tensor([5, -2, 5, 9, 5])  # any labels, any order: {1, 2, 6}, {7}, {4}
 X = torch.tensor([1.0, 7.0, 2.0, 4.0, 6.0])
@@ -33,6 +41,13 @@ def test_a_tied_group_is_centred_to_exactly_0(dtype: torch.dtype, value: float, 
     assert not group_std(x, ids).any()
 
 
+def test_ranks_start_anew_in_each_group_and_ties_share_one_unless_told_apart() -> None:
+    x, ids = torch.tensor([3.0, 1.0, 3.0, 2.0, 0.0]), torch.tensor([0, 0, 0, 1, 1])
+    assert group_rank(x, ids).tolist() == [1, 0, 1, 1, 0]
+    ties = torch.tensor([0.9, 0.5, 0.1, 0.5, 0.5])
+    assert group_rank(x, ids, ties=ties).tolist() == [2, 0, 1, 1, 0]
+
+
 def test_a_small_difference_on_a_large_number_survives_centring() -> None:
     x = torch.tensor([1e8, 1e8 + 1, 1e8 + 2], dtype=torch.float64)
     assert group_centred(x, torch.zeros(3, dtype=torch.long)).tolist() == [-1, 0, 1]
@@ -45,3 +60,8 @@ def test_the_gradient_of_centring_is_that_of_x_minus_mean() -> None:
     # d/dx_j of x_0 - mean(x_0, x_2, x_4), and 0 for a group of one
     expected = torch.tensor([2 / 3, 0, -1 / 3, 0, -1 / 3], dtype=torch.float64)
     torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
+
+
+def test_the_rank_counts_the_smaller_ones_of_the_own_group() -> None:
+    x = torch.tensor([3.0, 1.0, 2.0, 2.0, 0.0])
+    assert group_rank(x, torch.tensor([0, 0, 0, 0, 1])).tolist() == [3, 0, 1, 1, 0]

@@ -139,6 +139,15 @@ def test_the_ratchet_makes_the_same_calls_when_it_is_run_again(tmp_path: Path) -
     assert first.calls == second.calls
 
 
+def test_cgpo_hands_the_references_mean_reward_of_every_prompt_to_training(
+    trainer: CountingTrainer,
+) -> None:
+    programs.get("cgpo")(trainer, steps=7, samples=4, baseline_seed=3)
+    assert trainer.said == ["reference 4 3"]
+    assert trainer.trained["values"] == {"baseline_rewards": {1: 0.0, 2: 0.5, 3: 1.0}}
+    assert trainer.calls == [(7, None)]
+
+
 def test_a_star_po_hands_v_star_of_every_prompt_to_training(trainer: CountingTrainer) -> None:
     programs.get("a_star_po")(trainer, steps=5, samples=4, value_seed=7)
     assert trainer.said == ["reference 4 7"]
@@ -294,6 +303,7 @@ def test_every_card_names_its_program_and_tells_the_settings(name: str) -> None:
 def test_a_programs_columns_are_known_without_running_it() -> None:
     made = {name: programs.made(name) for name in programs.names()}
     assert made.pop("a_star_po") == {"optimal_values"}
+    assert made.pop("cgpo") == {"baseline_rewards"}
     assert not any(made.values())  # erpd hands its signal to a fit, not to the run's algorithm
 
 

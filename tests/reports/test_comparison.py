@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from jumar.cli.comparing import compare_and_print
-from jumar.engines.contract import Responses
+from jumar.engines.contract import Estimate, Responses
 from jumar.errors import ConfigurationError
 from jumar.evaluation.evaluate import Evaluation, write
 from jumar.evaluation.intervals import mean, paired_difference, share
@@ -20,8 +20,10 @@ from jumar.reports.comparison import (
     against,
     course,
     grouped,
+    in_numbers,
     places,
     result,
+    runs_of,
     spent,
     validated,
     validations,
@@ -105,7 +107,9 @@ def test_a_run_that_is_named_twice_counts_once(tmp_path: Path) -> None:
 def test_another_program_is_named_and_its_own_settings_are_not_listed(tmp_path: Path) -> None:
     ratchet = {"name": "ratchet", "stages": 2, "swap": "best"}
     found = groups_of(run(tmp_path / "a"), run(tmp_path / "b", program=ratchet))
-    assert [group.label for group in found] == ["owpo program=plain", "owpo program=ratchet"]
+    assert [group.label for group in found] == [
+        "owpo program.name=plain", "owpo program.name=ratchet"
+    ]  # fmt: skip
 
 
 def test_a_score_is_pooled_by_prompt_and_has_an_interval_over_prompts_and_one_over_seeds(
@@ -157,13 +161,15 @@ def test_what_was_spent_and_the_best_and_last_validation_are_means_over_seeds(
     )
     assert spent(group, "time/step") == 6.0
     assert spent(group, "sampled_tokens") == 300.0
-    assert validated(group) == (0.75, 0.5)
+    best, last = validated(group)
+    assert best == mean(np.array([0.9, 0.6]))
+    assert last == mean(np.array([0.4, 0.6]))
 
 
 def test_a_run_without_an_end_has_no_result(tmp_path: Path) -> None:
     (group,) = groups_of(run(tmp_path / "a"))
     assert result(group, "pass@1") is None
-    assert validated(group) == (1.0, 1.0)
+    assert validated(group) == (Estimate(1.0, 0.9, 1.1), Estimate(1.0, 0.9, 1.1))
 
 
 @pytest.mark.parametrize(
@@ -186,10 +192,49 @@ def test_a_curve_goes_over_what_was_spent(tmp_path: Path, over: Any, at: list[fl
     assert found.lows[2] < 0.6
 
 
-def test_a_curve_is_as_long_as_its_shortest_seed(tmp_path: Path) -> None:
-    (group,) = groups_of(run(tmp_path / "a", seed=0), run(tmp_path / "b", seed=1, rewards=[0.2]))
-    assert course(group, "step", "reward").places == [1]
-    assert validations(group, "step").values == [0.1]
+def test_a_curve_of_several_seeds_has_the_steps_that_all_of_them_have(tmp_path: Path) -> None:
+    first, second = run(tmp_path / "a", seed=0), run(tmp_path / "b", seed=1)
+    lines = (second / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (second / "metrics.jsonl").write_text("".join(lines[2:]))  # its first step is lost
+    (group,) = groups_of(first, second)
+    assert validations(group, "step") == ([2, 3], [0.5, 1.0], [0.5, 1.0], [0.5, 1.0])
+    assert course(group, "step", "reward").places == [2, 3]
+
+
+def test_a_run_that_knows_no_kl_has_no_curve_over_it(tmp_path: Path) -> None:
+    first, second = run(tmp_path / "a", seed=0), run(tmp_path / "b", seed=1)
+    text = (first / "metrics.jsonl").read_text()
+    (first / "metrics.jsonl").write_text(text.replace('"kl"', '"other"'))
+    known, unknown = groups_of(second)[0], groups_of(first)[0]
+    assert course(unknown, "kl", "reward").places == []
+    (both,) = groups_of(first, second)
+    assert course(both, "kl", "reward") == course(known, "kl", "reward")
+
+
+def test_an_unfinished_seed_is_told_of_and_not_counted(tmp_path: Path) -> None:
+    paths = [
+        run(tmp_path / "a", ONE, seed=0),
+        run(tmp_path / "b", TWO, seed=1),
+        run(tmp_path / "c", seed=2, rewards=[0.0]),
+    ]
+    (group,) = groups_of(*paths)
+    row = in_numbers(group, group)
+    assert runs_of(row) == "2 of 3"
+    assert row["seconds"] == 6.0
+    assert row["last_validation"] == [1.0, 1.0, 1.0]
+
+
+def test_a_copy_of_a_run_is_refused(tmp_path: Path) -> None:
+    first, second = run(tmp_path / "a", ONE), run(tmp_path / "b", ONE)
+    with pytest.raises(ConfigurationError, match=r"need different seeds.*Name one of them"):
+        groups_of(first, second)
+
+
+def test_runs_whose_configuration_is_lost_stand_alone(tmp_path: Path) -> None:
+    paths = [run(tmp_path / "a"), run(tmp_path / "b")]
+    for path in paths:
+        (path / "config.yaml").unlink()
+    assert [(group.label, len(group.runs)) for group in groups_of(*paths)] == [("a", 1), ("b", 1)]
 
 
 def test_one_seed_has_the_interval_of_its_own_prompts(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from jumar.cli import app
 from jumar.errors import ConfigurationError
-from jumar.reports.html import TEMPLATES, in_script, report, write_report
+from jumar.reports.html import TEMPLATES, report, write_report
+from jumar.reports.responses import in_short
 from jumar.reports.runs import read
 from made_runs import CONFIG, HOSTILE, evaluation, made_run
 
@@ -41,7 +42,7 @@ def test_the_policy_names_the_hashes_of_its_own_style_and_script(tmp_path):
 
 
 def test_data_cannot_end_the_element_it_stands_in():
-    text = str(in_script(HOSTILE))
+    text = in_short(HOSTILE)
     assert "<" not in text
     assert json.loads(text) == HOSTILE
 

@@ -50,6 +50,19 @@ def test_another_stage_begins_where_one_ended_and_the_run_went_on(directory):
     assert read(directory).swaps == [15]
 
 
+def test_a_reference_that_was_swapped_says_nothing_about_the_distance_from_the_start(directory):
+    measured = [{"step": 10, "what": "distance", "reverse_kl": 0.2}]
+    write_lines(directory / "diagnostics.jsonl", [{"step": 5, "what": "alignment"}])
+    assert read(directory).drift().values == []
+    write_lines(directory / "diagnostics.jsonl", measured)
+    assert read(directory).drift() == ([10], [0.2])
+    for stage in (directory / "stages").glob("*/stage.json"):
+        stage.unlink()
+    (directory / "diagnostics.jsonl").unlink()
+    run = read(directory)
+    assert run.drift() == run.points("kl")
+
+
 def test_an_unfinished_run_is_read_as_far_as_it_came(tmp_path):
     directory = made_run(tmp_path / "run", steps=4)
     (directory / "summary.json").unlink()
@@ -81,3 +94,28 @@ def test_what_was_measured_on_demand_is_kept_apart(directory):
     row = {"step": 5, "what": "distance", "reverse_kl": 0.2}
     write_lines(directory / "diagnostics.jsonl", [row])
     assert read(directory).diagnostics == [row]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.yaml", "model: [tiny"),
+        ("config.yaml", "- tiny"),
+        ("summary.json", '{"final": '),
+        ("stages/00-train/stage.json", "{"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(directory, file, text):
+    (directory / file).parent.mkdir(parents=True, exist_ok=True)
+    (directory / file).write_text(text)
+    with pytest.raises(DataError, match=f"{file} cannot be read.*Restore the file"):
+        read(directory)
+
+
+def test_lines_that_are_no_rows_of_a_step_are_left_out(directory):
+    before = read(directory)
+    for name in ("metrics.jsonl", "diagnostics.jsonl"):
+        with (directory / name).open("ab") as file:
+            file.write(b'[1]\n"word"\nnull\n{"reward": 1}\n\xff\xfe\n')
+    after = read(directory)
+    assert (after.rows, after.diagnostics) == (before.rows, before.diagnostics)

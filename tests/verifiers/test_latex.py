@@ -36,6 +36,12 @@ def test_no_forged_answer_is_accepted(gold, answer):
     assert not same_answer(answer, gold)
 
 
+def test_a_letter_right_behind_a_number_of_the_gold_is_a_symbol_and_no_unit():
+    assert same_answer("6 m", "$6m$")
+    assert not same_answer("6", "$6m$")
+    assert same_answer("6", "6 \\text{ m}")
+
+
 def test_the_forging_corpus_holds_forty_tricks():
     assert len(FORGED) >= 40
 

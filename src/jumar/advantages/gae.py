@@ -8,14 +8,17 @@ from jumar.pieces import makes, reads
 from jumar.types import RolloutBatch, Signals, State
 
 
-def discounted_errors(rollout: RolloutBatch, *, gamma: float, lam: float | Tensor) -> Tensor:
+def discounted_errors(
+    rollout: RolloutBatch, *, gamma: float, lam: float | Tensor, after: Tensor | None = None
+) -> Tensor:
     """[B, T]: sums of one-step errors from each token on, a step further counting gamma lam less.
 
     `lam` is a number, or [B] for one per response. Masked positions hand on what comes after them
-    unchanged.
+    unchanged. `after` [B] is the value of what follows the last token: 0, as at an end, where None.
     """
     rewards, values, mask = rollout.token_rewards, rollout.old_values, rollout.mask
-    next_value = next_advantage = torch.zeros_like(rollout.rewards)
+    next_advantage = torch.zeros_like(rollout.rewards)
+    next_value = next_advantage if after is None else after
     advantages = torch.zeros_like(values)
     for t in reversed(range(mask.shape[1])):
         delta = rewards[:, t] + gamma * next_value - values[:, t]

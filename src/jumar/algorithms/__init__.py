@@ -100,9 +100,14 @@ def _factory(name: str) -> "Callable[..., Algorithm]":
 def _known(name: str) -> str:
     if name in names():
         return name
-    for known in names():
-        if name in card(known).aliases:
-            return known
+    found = [known for known in names() if name in card(known).aliases]
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"`{name}` is the short name of {' and '.join(found)}, but one algorithm is needed. "
+            "Papers share short names. Write the long name of the one that you mean."
+        )
+    if found:
+        return found[0]
     raise ConfigurationError(f"There is no algorithm `{name}`. {nearest(name, names())}")
 
 
@@ -112,11 +117,11 @@ def _scheduled(value: Any) -> Any:
     from jumar.schedules import Schedule
 
     try:
-        return Schedule(**value)
+        return Schedule(**{name: _scheduled(part) for name, part in value.items()})
     except TypeError as error:
         raise ConfigurationError(
-            f"A schedule got {dict(value)}, but needs start, end and steps, and may have shape and "
-            f"clock ({error}). Write for example {{start: 8, end: 2, steps: 80}}."
+            f"A schedule got {dict(value)}, but needs start, end and steps, and may have shape, "
+            f"clock and then ({error}). Write for example {{start: 8, end: 2, steps: 80}}."
         ) from None
 
 

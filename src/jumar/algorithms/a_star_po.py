@@ -12,10 +12,11 @@ from torch import Tensor
 from jumar.aggregates import response_mean
 from jumar.algorithm import Algorithm
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("ref_logprobs", "optimal_values")
 def optimal_advantage_regression(tokens: TokenBatch, *, beta: float) -> Tensor:
     """[B]: squared distance of the scaled log-ratio of the whole response from r - V*."""

@@ -13,17 +13,10 @@ from torch import Tensor
 
 from jumar.advantages.group import group_normalised
 from jumar.algorithm import Algorithm
-from jumar.ops.group import group_size, group_sum
+from jumar.filters import mixed_outcomes
 from jumar.pieces import piece
 from jumar.surrogates.clipped import clipped_surrogate
 from jumar.types import RolloutBatch
-
-
-def mixed_outcomes(rollout: RolloutBatch) -> Tensor:
-    """[B] bool: groups with right and wrong responses; a group of one, which cannot have both."""
-    size = group_size(rollout.group_ids)
-    right = group_sum(rollout.correct.long(), rollout.group_ids)
-    return ((right > 0) & (right < size)) | (size == 1)
 
 
 def overlong_reward(rollout: RolloutBatch, *, limit: int, cache: int, coef: float) -> Tensor:

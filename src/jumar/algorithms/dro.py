@@ -12,10 +12,11 @@ from torch import Tensor
 from jumar.aggregates import response_mean
 from jumar.algorithm import Algorithm
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("ref_logprobs", "values")
 def scaled_regression(tokens: TokenBatch, *, tau: float) -> Tensor:
     """[B]: half the squared error over tau, for the policy alone."""

@@ -10,36 +10,10 @@ Paper: Klear-Reasoner: Advancing Reasoning Capability via Gradient-Preserving Cl
 Departs: beta_low = beta_high = 1 is the paper's; its authors later advise 0.25 or 0.5 for beta_low, which scale the value too. dual_clip = 10 is their scripts' (their function's default is 3), and above it a bad token does lose its gradient. Left out: their likelihood term on right responses (0.1) and their filter of groups. The unbiased std and eps = 1e-6 are verl's.   Elsewhere: absent from TRL and verl. Their `compute_gppo_loss` as released stops with a NameError; this is their general form. CE-GPPO (arXiv:2509.20712) is about the two betas. `cispo` too keeps every gradient, but caps all ratios, not only PPO's two clipped cases.
 """
 
-import torch
-from torch import Tensor
-
 from jumar.advantages.group import group_normalised
 from jumar.algorithm import Algorithm
-from jumar.ops.ratio import ratio
-from jumar.pieces import piece, promises, reads
-from jumar.surrogates.clipped import dual_clipped
-from jumar.types import TokenBatch
-
-
-@promises("policy_gradient")
-@reads("old_logprobs")
-def gradient_preserving_surrogate(
-    tokens: TokenBatch,
-    *,
-    clip_low: float,
-    clip_high: float,
-    beta_low: float,
-    beta_high: float,
-    dual_clip: float | None,
-) -> Tensor:
-    """[B, T]: the clipped surrogate, through whose clipped tokens a gradient still flows."""
-    r, advantages = ratio(tokens), tokens.advantages
-    own_gradient = (tokens.logprobs - tokens.logprobs.detach()).exp()
-    low = (advantages < 0) & (r < 1 - clip_low)
-    high = (advantages > 0) & (r > 1 + clip_high)
-    kept = torch.where(low, beta_low * (1 - clip_low) * own_gradient, r)
-    kept = torch.where(high, beta_high * (1 + clip_high) * own_gradient, kept)
-    return dual_clipped(-advantages * kept, advantages, dual_clip)
+from jumar.pieces import piece
+from jumar.surrogates.gradient_preserving import gradient_preserving_surrogate
 
 
 def gppo(

@@ -21,11 +21,12 @@ from jumar.algorithm import Algorithm, Penalty
 from jumar.ops.masked import response_mean as mean_over_tokens
 from jumar.ops.masked import response_sum as sum_over_tokens
 from jumar.penalties.kl import sampled_kl
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.schedules import Schedule
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("{anchor}")
 def implicit_cross_entropy(
     tokens: TokenBatch,

@@ -10,7 +10,6 @@ Departs: the bounds are not in our copy of the paper; ratio_min = 0.2 and ratio_
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from jumar.advantages.group import group_normalised
@@ -19,6 +18,7 @@ from jumar.algorithm import Algorithm
 from jumar.ops.ratio import MAX_LOG_RATIO
 from jumar.pieces import piece, reads
 from jumar.types import TokenBatch
+from jumar.weights.correction import outside
 
 
 @reads("teacher_logprobs")
@@ -35,8 +35,9 @@ def gated_ratio(
     """[B, T]: pi / mu; outside the bounds 0, or the nearest bound."""
     log_ratio = (tokens.logprobs - tokens.rollout_logprobs).detach()
     ratio = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
-    near = ratio.clamp(ratio_min, ratio_max)
-    return near if mode == "clip" else torch.where(near == ratio, ratio, 0.0)
+    if mode == "clip":
+        return ratio.clamp(ratio_min, ratio_max)
+    return ratio.masked_fill(outside(ratio, ratio_min, ratio_max), 0)
 
 
 def mopd(

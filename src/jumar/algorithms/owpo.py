@@ -16,6 +16,7 @@ from torch import Tensor
 from jumar.algorithm import Algorithm
 from jumar.algorithms.dapo import dapo
 from jumar.ops.draws import row_uniform
+from jumar.ops.group import group_rank
 from jumar.pieces import Piece, makes, piece, reads
 from jumar.schedules import Schedule, value_at
 from jumar.types import RolloutBatch, Signals, State, TokenBatch
@@ -46,14 +47,8 @@ def with_active_samples(
     if count is not None:
         limit = value_at(count, step=rollout.step, stage_step=rollout.stage_step)
         draw = row_uniform(rollout.seed, rollout.step, rollout.prompt_ids, rollout.sample_ids)
-        active = _rank_in_group(draw, rollout.group_ids) < round(limit)
+        active = group_rank(draw, rollout.group_ids) < round(limit)
     return replace(signals, columns={**signals.columns, "active": active}), state
-
-
-def _rank_in_group(x: Tensor, group_ids: Tensor) -> Tensor:
-    """[B] int: how many of the row's group have a smaller x."""
-    same = group_ids[:, None] == group_ids[None, :]
-    return (same & (x[None, :] < x[:, None])).sum(dim=1)
 
 
 def owpo(

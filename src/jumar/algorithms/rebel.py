@@ -18,12 +18,13 @@ from jumar.aggregates import group_mean
 from jumar.algorithm import Algorithm
 from jumar.ops.group import group_centred, group_size
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import TokenBatch
 
 Form = Literal["paper", "code"]
 
 
+@promises("per_response")
 @reads("old_logprobs")
 def relative_reward_regression(tokens: TokenBatch, *, eta: float, form: Form) -> Tensor:
     """[B]: the row's share of the mean squared error over all pairs of its group."""

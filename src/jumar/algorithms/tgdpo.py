@@ -20,10 +20,11 @@ from jumar.algorithm import Algorithm
 from jumar.algorithms.dpo import dpo
 from jumar.ops.group import group_centred, group_size, group_sum
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("ref_logprobs", "teacher_logprobs")
 def guided_preference_loss(tokens: TokenBatch, *, beta: float, alpha: float) -> Tensor:
     """[B]: half of its pair's loss."""

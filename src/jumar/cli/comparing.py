@@ -11,13 +11,14 @@ from rich.text import Text
 
 from jumar.cli.output import NoMarkup, print_json
 from jumar.engines.contract import Estimate
-from jumar.reports.comparison import NOTE, Group, grouped, in_numbers, letter
+from jumar.reports.comparison import NOTE, Group, grouped, in_numbers, letter, runs_of
 from jumar.reports.progress import compact, duration
 from jumar.reports.runs import read
 from jumar.reports.tables import difference, empty, interval
 
 SCORES = ("pass@1", "over seeds", "change")
-COSTS = ("runs", "best", "last", "KL", "tokens", "time")
+HELD_OUT = ("best", "last")
+COSTS = ("runs", "KL", "tokens", "time")
 
 
 def compare_and_print(
@@ -40,15 +41,20 @@ def compare_and_print(
 def _table(groups: Sequence[Group]) -> RenderableType:
     rows = [in_numbers(group, groups[0]) for group in groups]
     names = [letter(number) for number in range(len(rows))]
-    scores, costs, legend = empty("Scores"), empty("Runs"), Table.grid(padding=(0, 2))
-    for table, headings in ((scores, SCORES), (costs, COSTS)):
-        for heading in headings:
-            table.add_column(heading, justify="right", no_wrap=True)
+    legend = Table.grid(padding=(0, 2))
+    parts: list[RenderableType] = [legend]
     for name, row in zip(names, rows, strict=True):
         legend.add_row(name, Text(row["label"], overflow="fold"))
-        scores.add_row(name, *_scores(row))
-        costs.add_row(name, *_costs(row))
-    return Together(legend, "", scores, "", costs, Text(f"\n{NOTE}", style="dim"))
+    for title, headings, cells in (
+        ("Scores", SCORES, _scores), ("Validation", HELD_OUT, _held_out), ("Runs", COSTS, _costs),
+    ):  # fmt: skip
+        table = empty(title)
+        for heading in headings:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, row in zip(names, rows, strict=True):
+            table.add_row(name, *cells(row))
+        parts += ["", table]
+    return Together(*parts, Text(f"\n{NOTE}", style="dim"))
 
 
 def _scores(row: Mapping[str, Any]) -> list[Text | str]:
@@ -62,15 +68,15 @@ def _scores(row: Mapping[str, Any]) -> list[Text | str]:
     ]
 
 
-def _costs(row: Mapping[str, Any]) -> list[str]:
+def _held_out(row: Mapping[str, Any]) -> list[Text | str]:
+    found = (row["best_validation"], row["last_validation"])
+    return [interval(Estimate(*numbers)) if numbers else "" for numbers in found]
+
+
+def _costs(row: Mapping[str, Any]) -> list[Text | str]:
     return [
-        str(len(row["runs"])),
-        *(_number(row[name], "{:.3f}") for name in ("best_validation", "last_validation")),
-        _number(row["kl"], "{:.4f}"),
+        runs_of(row),
+        "" if row["kl"] is None else f"{row['kl']:.4f}",
         compact(row["sampled_tokens"]) if row["sampled_tokens"] else "",
         duration(row["seconds"]) if row["seconds"] else "",
     ]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)

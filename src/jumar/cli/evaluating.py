@@ -41,21 +41,26 @@ def evaluate_and_print(
         name: {kind: str(response_file(directory, list(found), name, kind)) for kind in by_kind}
         for name, by_kind in found.items()
     }
-    summary = {
-        "model": model,
-        "directory": str(directory),
-        "tasks": {
-            name: {
-                kind: {**evaluation.to_dict(), "responses": places[name][kind]}
-                for kind, evaluation in by_kind.items()
-            }
-            for name, by_kind in found.items()
-        },
+    tasks_found = {
+        name: {
+            kind: {**evaluation.to_dict(), "responses": places[name][kind]}
+            for kind, evaluation in by_kind.items()
+        }
+        for name, by_kind in found.items()
     }
+    summary = {"model": model, "directory": str(directory), "tasks": tasks_found}
     write_json(directory / "scores.json", summary)
     if as_json:
         print_json(summary)
-        return
+    else:
+        _show(model, found, places)
+
+
+def _show(
+    model: str,
+    found: Mapping[str, Mapping[str, "Evaluation"]],
+    places: Mapping[str, Mapping[str, str]],
+) -> None:
     console = NoMarkup()
     for i, (name, by_kind) in enumerate(found.items()):
         if i > 0:

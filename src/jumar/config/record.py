@@ -8,10 +8,12 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from jumar.config.choices import AlgorithmConfig, ProgramConfig
 from jumar.engines.settings import (
     CheckpointSettings,
+    CorrectionSettings,
     DiagnosticsSettings,
     EngineSettings,
     EvaluationSettings,
     JudgeSettings,
+    LoraSettings,
     ModelSettings,
     OptimiserSettings,
     RolloutSettings,
@@ -55,8 +57,10 @@ class RunConfig(Settings):
     teacher: str | dict[str, str] | None = None  # several: by the `teacher` column of each row
     rewards: tuple[RewardFunction, ...] = ()
     loading: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    correction: CorrectionSettings = CorrectionSettings()
     scoring: ScoringSettings = ScoringSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     judge: JudgeSettings = JudgeSettings()
@@ -97,7 +101,10 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        checks = (_decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge)
+        checks = (
+            _decay, _stored_rows, _correction, _rewards, _minibatches, _prompts, _best_swap, _judge,
+            _lora,
+        )  # fmt: skip
         for check in checks:
             check(self)
         return self
@@ -138,6 +145,16 @@ def _stored_rows(config: RunConfig) -> None:
             "`rewards` names functions, but `rollout.source` is dataset: stored rows bring their "
             "rewards, so the functions would never be called. Leave rewards out or set "
             "rollout.source=policy."
+        )
+
+
+def _correction(config: RunConfig) -> None:
+    kind = config.correction.kind
+    if kind != "none" and config.rollout.source == "dataset":
+        raise ConfigurationError(
+            f"`correction.kind` is {kind}, but `rollout.source` is dataset, and a correction needs "
+            "the log-probs that rows were sampled with, which nobody recorded. Set "
+            "correction.kind=none or rollout.source=policy."
         )
 
 
@@ -198,6 +215,15 @@ def _judge(config: RunConfig) -> None:
             "`judge.url` needs to be the address of an OpenAI-compatible endpoint, as "
             "https://host/v1, without a name or password in it, because it is written into records."
             " Correct it, and give the key by judge.key_variable."
+        )
+
+
+def _lora(config: RunConfig) -> None:
+    if config.lora.rank is None and config.lora != LoraSettings():
+        raise ConfigurationError(
+            "`lora` has settings of an adapter, but `lora.rank` is null, so every weight would be "
+            "trained and they would change nothing. Set lora.rank, for example to 16, or leave "
+            "lora out."
         )
 
 

@@ -27,6 +27,17 @@ class ModelSettings(Settings):
     chat_template: str | None = None  # Jinja text instead of the tokenizer's
 
 
+class LoraSettings(Settings):
+    """Train a low-rank adapter beside the model's own weights, which stay as they are (peft).
+
+    There is no dropout: a dropped adapter is another distribution than the one that was sampled.
+    """
+
+    rank: int | None = Field(default=None, ge=1)  # null: every weight is trained
+    alpha: int = Field(default=32, ge=1)  # the adapter counts alpha / rank times
+    target_modules: str | tuple[str, ...] = "all-linear"  # or names of layers: [q_proj, v_proj]
+
+
 class RolloutSettings(Settings):
     """What is sampled in one step, and from which distribution."""
 
@@ -59,6 +70,15 @@ class OptimiserSettings(Settings):
     minibatches: int = Field(default=1, ge=1)  # optimiser steps in one pass over a rollout
     epochs: int = Field(default=1, ge=1)  # passes over a rollout
     micro_batch_tokens: int = Field(default=16384, ge=1)  # tokens in one forward; memory, not maths
+
+
+class CorrectionSettings(Settings):
+    """Weights against a sampler that computes otherwise than the trainer; docs/correction.md."""
+
+    kind: Literal["none", "truncated", "masked"] = "none"
+    level: Literal["token", "response", "geometric"] = "token"
+    ratio_min: float = Field(default=0.0, ge=0, le=1)  # trainer over sampler; 0 is no bound
+    ratio_max: float = Field(default=2.0, ge=1)
 
 
 class ScoringSettings(Settings):
@@ -116,8 +136,10 @@ class EngineSettings(Settings):
     """All of them."""
 
     loading: ModelSettings = ModelSettings()
+    lora: LoraSettings = LoraSettings()
     rollout: RolloutSettings = RolloutSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    correction: CorrectionSettings = CorrectionSettings()
     scoring: ScoringSettings = ScoringSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     judge: JudgeSettings = JudgeSettings()

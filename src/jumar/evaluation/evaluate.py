@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumar.engines.contract import Estimate, Policy, Responses, Validation
-from jumar.errors import ConfigurationError
+from jumar.errors import ConfigurationError, DataError
 from jumar.evaluation.estimators import avg, maj, pass_at
 from jumar.evaluation.intervals import mean, share
 from jumar.evaluation.judge import Judge, Opinion, question
@@ -209,19 +209,23 @@ def second_opinions(evaluation: Evaluation, judge: Judge) -> Evaluation:
 
 
 def validation(
-    pool: ScoringPool, examples: Sequence[Example], *,
+    pool: ScoringPool, examples: Sequence[Example], directory: Path, *,
     samples: int = 1, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Validation:  # fmt: skip
-    """What a trainer calls every so often: the estimates of its policy on these examples.
+    """What a trainer calls every so often: the estimates of its policy on these examples. The
+    responses are kept in `directory`, a file for each step.
 
     Every call draws with the same seed, so that a curve moves because the policy did.
     """
 
     def validate(policy: Policy, step: int) -> Mapping[str, Estimate]:
-        return evaluate(
+        found = evaluate(
             policy, pool, examples,
-            samples=samples, temperature=temperature, top_p=top_p, seed=seed,
-        ).estimates()  # fmt: skip
+            samples=samples, temperature=temperature, top_p=top_p, seed=seed, conditions=conditions,
+        )  # fmt: skip
+        write(found, directory / f"step-{step:06d}.jsonl")
+        return found.estimates()
 
     return validate
 
@@ -248,7 +252,19 @@ def write(evaluation: Evaluation, path: Path) -> None:
 
 def read(path: Path) -> Evaluation:
     """What `write` wrote; a file of an earlier version has no protocol."""
-    head, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    try:
+        head, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return _restored(head, rows)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"The responses in {path} are damaged ({type(error).__name__}: {error}), and scores "
+            "need all of them. Remove the file and evaluate again."
+        ) from error
+
+
+def _restored(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Evaluation:
+    if not rows or len(rows) % head["samples"]:
+        raise ValueError(f"{len(rows)} responses, {head['samples']} to each prompt")
     responses = Responses(
         texts=[row["response"] for row in rows],
         tokens=[row["tokens"] for row in rows],

@@ -44,3 +44,22 @@ def group_std(x: Tensor, group_ids: Tensor) -> Tensor:
     """[B]: the unbiased standard deviation (n - 1) of the row's group; 0 for a group of one."""
     squares = group_sum(group_centred(x, group_ids).square(), group_ids)
     return (squares / (group_size(group_ids) - 1).clamp(min=1)).sqrt()
+
+
+def group_rank(x: Tensor, group_ids: Tensor, ties: Tensor | None = None) -> Tensor:
+    """[B] int: how many of the row's group have a smaller x, or the same x and a smaller `ties`."""
+    below = x[None, :] < x[:, None]
+    if ties is not None:
+        below |= (x[None, :] == x[:, None]) & (ties[None, :] < ties[:, None])
+    return ((group_ids[:, None] == group_ids[None, :]) & below).sum(dim=1)
+
+
+def distinct(group_ids: Tensor, labels: Tensor) -> Tensor:
+    """[B] int: group ids of a finer partition, by group and by label within it."""
+    index: Tensor = torch.unique(torch.stack([group_ids, labels]), dim=1, return_inverse=True)[1]
+    return index
+
+
+def one_of_each(group_ids: Tensor) -> Tensor:
+    """[B] bool: the first row of every group, where all rows of a group say the same."""
+    return group_rank(torch.arange(len(group_ids), device=group_ids.device), group_ids) == 0

@@ -6,6 +6,7 @@ memory grows with chunk * V, never with N * V. Values and gradients equal the pl
 arithmetic is float32, or float64 for float64 hidden states.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from jumar.errors import ConfigurationError, ShapeError
 
 DivergenceKind = Literal["reverse_kl", "forward_kl", "jsd", "entropy"]
+MAX_SPREAD = 11.0  # nats, of one token's log-prob from the mean of its group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,3 +195,28 @@ def _chunked(piece: Callable[..., Tensor], chunk: int, *inputs: Tensor) -> Tenso
     options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     slices = zip(*(torch.split(tensor, chunk) for tensor in inputs), strict=True)
     return torch.cat([checkpoint(piece, *part, **options) for part in slices])
+
+
+def position_spread(
+    hidden: Tensor, head: Head, mask: Tensor, *, temperature: float = 1.0, chunk: int = 1024
+) -> Tensor:
+    """[T] nats: how far apart a group's next-token distributions are at each position.
+
+        sum_v (exp(d_v) - d_v - 1), mean over the rows, with d = mean over the rows of log p - log p
+
+    `hidden` [N, D] are the states of one group at the positions of `mask` [G, T], row by row. A row
+    that has ended counts as uniform, and d stays within 11 nats. No gradient.
+    """
+    states = hidden.new_zeros(*mask.shape, hidden.shape[1])
+    states[mask] = hidden.detach()
+    uniform = -math.log(head.weight.shape[0])
+    spreads = []
+    for part in range(0, mask.shape[1], max(1, chunk // len(mask))):
+        here = slice(part, part + max(1, chunk // len(mask)))
+        with torch.no_grad():
+            log_p = _log_softmax(head, states[:, here].flatten(0, 1), temperature)
+            log_p = log_p.view(len(mask), -1, log_p.shape[-1])
+            log_p = log_p.masked_fill(~mask[:, here, None], uniform)
+            gap = (log_p.mean(dim=0) - log_p).clamp(-MAX_SPREAD, MAX_SPREAD)
+            spreads.append((gap.exp() - gap - 1).sum(dim=-1).mean(dim=0))
+    return torch.cat(spreads) if spreads else hidden.new_zeros(0)

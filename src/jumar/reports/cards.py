@@ -6,6 +6,7 @@ from typing import Any
 
 from jumar import algorithms, programs
 from jumar.algorithm import Algorithm
+from jumar.correction import corrected
 from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
@@ -20,12 +21,15 @@ class Described:
     reads: Sequence[str]
 
 
-def described(chosen: Mapping[str, Any]) -> Described | None:
-    """Of `algorithm` in a config.yaml; None where this version of jumar has no such algorithm."""
+def described(chosen: Mapping[str, Any], correction: Mapping[str, Any]) -> Described | None:
+    """Of `algorithm` and `correction` in a config.yaml; None where this version of jumar has no
+    such algorithm.
+    """
     settings = {name: value for name, value in chosen.items() if name != "name"}
     try:
         card = algorithms.card(chosen["name"])
         record = algorithms.get(chosen["name"], **settings)
+        record = corrected(record, **{"kind": "none", **correction})
     except ConfigurationError:  # made in Python, or by another version
         return None
     defaults = {name: default.strip("'\"") for name, default in card.settings.items()}

@@ -13,24 +13,29 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jumar.engines.contract import Estimate
+from jumar.errors import ConfigurationError
 from jumar.evaluation.evaluate import Evaluation
 from jumar.evaluation.evaluate import read as read_evaluation
 from jumar.evaluation.intervals import mean, paired_difference, share
 from jumar.evaluation.protocol import Protocol, check_comparable, differing
 from jumar.reports.runs import RunRecord
-from jumar.reports.series import running_mean, window
+from jumar.reports.series import Intervals, running_mean, window
 
 NOTE = (
     "pass@1 of the final models on the test split, 95 % interval over prompts; over seeds: of a "
-    "further run. change: against A, on the same prompts. best, last: validation pass@1 of the "
-    "best and of the last checkpoint. KL to the reference at the end, nats per token. tokens, "
-    "time: sampled and spent in training; of several runs the mean."
+    "further run. change: against A, on the same prompts. best, last: validation pass@1, highest "
+    "(and by that too high) and at the end, the interval over seeds, or over the prompts of a "
+    "single run. KL at the end to the reference, or to the start where the reference changes (if "
+    "diagnostics.distance_every measured it), nats per token. tokens, time: sampled and spent in "
+    "training. Of several runs everything is the mean over those that were evaluated at their end; "
+    "unfinished ones count where none was."
 )
 Over = Literal["step", "seconds", "tokens", "kl"]
 SPENT: Mapping[Over, str] = {"seconds": "time/step", "tokens": "sampled_tokens"}
@@ -54,9 +59,13 @@ class Group:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """Of the final models on the test split, as far as the runs are finished."""
-        paths = [run.directory / "evaluation" / "final-sampled.jsonl" for run in self.runs]
-        return [read_evaluation(path) for path in paths if path.is_file()]
+        """Of the final models on the test split, where that was done."""
+        return [read_evaluation(_final(run)) for run in self.runs if _final(run).is_file()]
+
+    @property
+    def counted(self) -> list[RunRecord]:
+        """The runs that numbers are made of: those evaluated at their end, or else all of them."""
+        return [run for run in self.runs if _final(run).is_file()] or list(self.runs)
 
     def pooled(self, name: str) -> tuple[NDArray[np.float64], float] | None:
         """([P] means over seeds, samples behind each); None where nothing was evaluated."""
@@ -75,18 +84,38 @@ class Group:
 
 
 def grouped(runs: Sequence[RunRecord]) -> list[Group]:
-    """Runs of one configuration together, in the order in which the first of each was named; one
-    that is named twice counts once.
+    """Runs of one configuration together, in the order in which the first of each was named. One
+    that is named twice counts once, a copy under the same seed is refused, and a run whose
+    configuration is not known stands alone.
     """
     by_config: dict[str, list[RunRecord]] = {}
-    for run in {run.directory.resolve(): run for run in runs}.values():
+    for directory, run in {run.directory.resolve(): run for run in runs}.items():
         settings = {key: value for key, value in run.config.items() if key != "seed"}
-        by_config.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
-    flat = [_flat(json.loads(text)) for text in by_config]
+        key = json.dumps(settings, sort_keys=True) if settings else json.dumps({"": str(directory)})
+        by_config.setdefault(key, []).append(run)
+    for members in by_config.values():
+        _check_seeds(members)
+    flat = [_flat(members[0].config) for members in by_config.values()]
     return [
-        Group(label=_label(settings, flat), runs=members)
+        Group(label=_label(settings, flat) if settings else members[0].name, runs=members)
         for settings, members in zip(flat, by_config.values(), strict=True)
     ]
+
+
+def _check_seeds(runs: Sequence[RunRecord]) -> None:
+    seen: dict[Any, RunRecord] = {}
+    for run in runs:
+        other = seen.setdefault(run.config.get("seed"), run)
+        if other is not run:
+            raise ConfigurationError(
+                f"The runs {other.directory} and {run.directory} have one configuration and one "
+                "seed, and several runs of a configuration need different seeds: the same draw, "
+                "counted twice, would look like certainty. Name one of them."
+            )
+
+
+def _final(run: RunRecord) -> Path:
+    return run.directory / "evaluation" / "final-sampled.jsonl"
 
 
 def result(group: Group, name: str) -> tuple[Estimate, Estimate | None] | None:
@@ -111,18 +140,23 @@ def against(group: Group, other: Group, name: str) -> Estimate | list[str] | Non
     return differing(group.protocol, other.protocol) or paired_difference(one[0], two[0])
 
 
-def validated(group: Group) -> tuple[float, float] | None:
-    """(best, last) validation pass@1, means over the seeds that were validated."""
-    curves = [run.validation("pass@1").values for run in group.runs]
-    curves = [values for values in curves if values]
+def validated(group: Group) -> tuple[Estimate, Estimate] | None:
+    """Validation pass@1, the (highest, last): over the seeds, or the prompts of a single run."""
+    curves = [curve for run in group.counted if (curve := run.validation("pass@1")).steps]
     if not curves:
         return None
-    return float(np.mean([max(v) for v in curves])), float(np.mean([v[-1] for v in curves]))
+    if len(curves) > 1:
+        ends = ([max(c.values) for c in curves], [c.values[-1] for c in curves])
+        return mean(np.array(ends[0])), mean(np.array(ends[1]))
+    _, values, lows, highs = curves[0]
+    best = values.index(max(values))
+    high, last = (Estimate(values[i], lows[i], highs[i]) for i in (best, -1))
+    return high, last
 
 
 def spent(group: Group, metric: str) -> float | None:
     """A total of training, mean over seeds: "time/step" seconds, "sampled_tokens"."""
-    totals = [run.total(metric) for run in group.runs if run.points(metric).steps]
+    totals = [run.total(metric) for run in group.counted if run.points(metric).steps]
     return float(np.mean(totals)) if totals else None
 
 
@@ -135,7 +169,7 @@ def in_numbers(group: Group, first: Group) -> dict[str, Any]:
     """JSON-able: estimates as [value, low, high]; None where nobody measured. `differs` names what
     of the evaluation makes it another measurement than the first group's.
     """
-    score, best = result(group, "pass@1"), validated(group)
+    score, held_out = result(group, "pass@1"), validated(group)
     apart = None if group is first else against(group, first, "pass@1")
     over_prompts, over_seeds = score or (None, None)
     return {
@@ -145,12 +179,19 @@ def in_numbers(group: Group, first: Group) -> dict[str, Any]:
         "over_seeds": _listed(over_seeds),
         "change": _listed(apart if isinstance(apart, Estimate) else None),
         "differs": apart if isinstance(apart, list) else [],
-        "best_validation": best[0] if best else None,
-        "last_validation": best[1] if best else None,
+        "evaluated": len(group.evaluations),
+        "best_validation": _listed(held_out[0] if held_out else None),
+        "last_validation": _listed(held_out[1] if held_out else None),
         "kl": _last_kl(group),
         "sampled_tokens": spent(group, "sampled_tokens"),
         "seconds": spent(group, "time/step"),
     }
+
+
+def runs_of(row: Mapping[str, Any]) -> str:
+    """How many runs a row of `in_numbers` is of: 3, or 2 of 3 where one is not finished."""
+    named, evaluated = len(row["runs"]), row["evaluated"]
+    return f"{evaluated} of {named}" if 0 < evaluated < named else str(named)
 
 
 def _listed(estimate: Estimate | None) -> list[float] | None:
@@ -158,8 +199,8 @@ def _listed(estimate: Estimate | None) -> list[float] | None:
 
 
 def _last_kl(group: Group) -> float | None:
-    """Mean over seeds of the last step's."""
-    found = [run.points("kl").values[-1] for run in group.runs if run.points("kl").values]
+    """Mean over seeds of the last that is known."""
+    found = [values[-1] for run in group.counted if (values := run.drift().values)]
     return sum(found) / len(found) if found else None
 
 
@@ -169,49 +210,50 @@ def course(group: Group, over: Over, metric: str) -> Curve:
 
     Seeds are put together step by step, so the place of a point is the mean of theirs.
     """
-    curves = []
-    for run in group.runs:
+    curves = {}
+    for number, run in enumerate(group.runs):
         steps, values = run.points(metric)
-        curves.append((places(run, over, steps), running_mean(values, window(len(values)))))
-    return _together([Curve(at, values, values, values) for at, values in curves])
+        smooth = running_mean(values, window(len(values)))
+        curves[number] = Intervals(steps, smooth, smooth, smooth)
+    return _together(group, over, curves)
 
 
 def validations(group: Group, over: Over) -> Curve:
     """Validation pass@1 over what was spent until then; of one seed with the interval over its
     prompts, of several with that over seeds.
     """
-    found = [run.validation("pass@1") for run in group.runs]
-    return _together(
-        [
-            Curve(places(run, over, each.steps), *each[1:])
-            for run, each in zip(group.runs, found, strict=True)
-        ]
-    )
+    runs = enumerate(group.runs)
+    return _together(group, over, {number: run.validation("pass@1") for number, run in runs})
 
 
-def places(run: RunRecord, over: Over, steps: Sequence[float]) -> list[float]:
-    """How far a run had come after each of these steps."""
+def places(run: RunRecord, over: Over, steps: Sequence[float]) -> list[float] | None:
+    """How far a run had come after each of these steps; None where it has no such numbers."""
     if over == "step":
         return [float(step) for step in steps]
-    rows = sorted(run.rows, key=lambda row: row["step"])
-    at = np.searchsorted([row["step"] for row in rows], steps, side="right")
+    at, numbers = run.drift() if over == "kl" else run.points(SPENT[over])
+    if not at:
+        return None
     if over == "kl":
-        values = [float(row.get("kl", 0.0)) for row in rows]
-        reached = np.array([0.0, *running_mean(values, window(len(values)))])
+        reached = [0.0, *running_mean(numbers, window(len(numbers)))]
     else:
-        reached = np.cumsum([0.0, *(float(row.get(SPENT[over], 0.0)) for row in rows)])
-    return [float(x) for x in reached[at]]
+        reached = [0.0, *np.cumsum(numbers)]
+    return [float(reached[i]) for i in np.searchsorted(at, steps, side="right")]
 
 
-def _together(curves: Sequence[Curve]) -> Curve:
-    """One curve of several, as long as the shortest."""
-    if len(curves) == 1:
-        return curves[0]
-    length = min(len(curve.places) for curve in curves)
-    at = np.mean([curve.places[:length] for curve in curves], axis=0)
-    estimates = [mean(np.array([curve.values[i] for curve in curves])) for i in range(length)]
-    columns = ([getattr(e, name) for e in estimates] for name in ("value", "low", "high"))
-    return Curve([float(x) for x in at], *columns)
+def _together(group: Group, over: Over, curves: Mapping[int, Intervals]) -> Curve:
+    """One curve of the runs that have any, at the steps that all of those share."""
+    found = []
+    for number, curve in curves.items():
+        reached = places(group.runs[number], over, curve.steps)
+        if curve.steps and reached is not None:
+            rows = zip(reached, *curve[1:], strict=True)
+            found.append(dict(zip(curve.steps, rows, strict=True)))
+    if len(found) == 1:
+        return Curve(*(list(column) for column in zip(*found[0].values(), strict=True)))
+    shared = sorted(set.intersection(*(set(rows) for rows in found))) if found else []
+    at = [float(np.mean([rows[step][0] for rows in found])) for step in shared]
+    means = [mean(np.array([rows[step][1] for rows in found])) for step in shared]
+    return Curve(at, *([getattr(e, name) for e in means] for name in ("value", "low", "high")))
 
 
 def _flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -226,12 +268,23 @@ def _flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _label(settings: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
-    """What sets a configuration apart: its algorithm, then what differs among those of the same."""
-    name = settings.get("algorithm.name", "run")
-    alike = [other for other in every if other.get("algorithm.name", "run") == name]
-    if len({other.get("program.name") for other in alike}) > 1:  # which has settings of its own
-        alike = [o for o in alike if o.get("program.name") == settings.get("program.name")]
-        name = f"{name} program={settings.get('program.name')}"
-    keys = sorted({key for other in alike for key in other})
-    differing = [key for key in keys if len({repr(other.get(key)) for other in alike}) > 1]
-    return " ".join([str(name), *(f"{key}={settings.get(key)}" for key in differing)])
+    """What sets a configuration apart: its algorithm, then whatever differs. Settings of algorithms
+    and programs are compared with those of the same; another program is named.
+    """
+    differing = [
+        key
+        for key in sorted({key for other in every for key in other} - {"algorithm.name", "seed"})
+        if len({repr(other.get(key)) for other in _alike(key, settings, every)}) > 1
+    ]
+    shown = [f"{key}={settings.get(key)}" for key in differing]
+    return " ".join([str(settings.get("algorithm.name", "run")), *shown])
+
+
+def _alike(
+    key: str, settings: Mapping[str, Any], every: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The configurations in which a key means the same as here."""
+    owner = f"{key.partition('.')[0]}.name"
+    if owner not in ("algorithm.name", "program.name") or key == owner:
+        return list(every)
+    return [other for other in every if other.get(owner) == settings.get(owner)]

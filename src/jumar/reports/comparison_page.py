@@ -14,6 +14,7 @@ from jumar.reports.comparison import (
     course,
     in_numbers,
     letter,
+    runs_of,
     validations,
 )
 from jumar.reports.html import page, write_page
@@ -23,7 +24,7 @@ UNITS: dict[Over, str] = {
     "step": "steps",
     "seconds": "seconds of training",
     "tokens": "sampled tokens",
-    "kl": "KL to the reference, nats per token",
+    "kl": "KL to the start or the reference, nats per token",
 }
 COLOURS = 5
 
@@ -39,10 +40,11 @@ def write_comparison(groups: Sequence[Group], out: Path) -> None:
     text = page(
         "comparison.html",
         title=" against ".join(methods) if len(methods) > 1 else f"Runs of {methods[0]}",
-        script=None,
+        script=[],
         data={},
         rows=rows,
         note=NOTE,
+        runs_of=runs_of,
         groups=[
             ("Held-out pass@1", list(_charts(groups, validations))),
             ("Reward", list(_charts(groups, lambda group, over: course(group, over, "reward")))),

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from jumar.reports.numbers import number, score
 from jumar.reports.runs import RunRecord
 
-TRUNCATED, UNREAD, TIED = 0.1, 0.1, 0.5  # shares of responses, of responses, of prompts
-GAP, KL = 0.01, 1.0  # nats per token
 ENTROPY = 0.1  # of what it was at the start
 
 
@@ -20,6 +18,46 @@ class Finding(NamedTuple):
 
     what: str
     do: str
+
+
+class Limit(NamedTuple):
+    """What a metric should not be above at the end."""
+
+    metric: str
+    most: float
+    what: str  # {} is where the number goes
+    do: str
+
+
+SHARES = (  # of the responses, or of the prompts
+    Limit(
+        "truncated", 0.1,
+        "{} of the responses are cut at the length limit at the end.",
+        "Raise rollout.max_response_tokens, or shape the reward by length.",
+    ),
+    Limit(
+        "status/unparseable", 0.1,
+        "The verifier finds no answer in {} of the responses at the end.",
+        "Read some of them below; state the form of the answer in the prompt.",
+    ),
+    Limit(
+        "groups/tied", 0.5,
+        "{} of the prompts teach nothing at the end: all of their responses earn the same.",
+        "Take harder prompts where they are all right, easier ones where they are all wrong.",
+    ),
+)  # fmt: skip
+DISTANCES = (  # nats per token
+    Limit(
+        "logprob/gap", 0.01,
+        "Sampler and trainer differ by {} nats per token at the end.",
+        "Sample and train in the same dtype, or set correction.kind=truncated.",
+    ),
+    Limit(
+        "kl", 1.0,
+        "The policy is {} nats per token away from its reference at the end.",
+        "Lower the learning rate, or anchor the policy: a KL penalty, one-way weights.",
+    ),
+)  # fmt: skip
 
 
 def findings(run: RunRecord) -> list[Finding]:
@@ -38,22 +76,12 @@ def _not_finite(run: RunRecord) -> Iterator[Finding]:
                 return
 
 
-def _truncated(run: RunRecord) -> Iterator[Finding]:
-    share = _at_end(run, "truncated")
-    if share > TRUNCATED:
-        yield Finding(
-            f"{_percent(share)} of the responses are cut at the length limit at the end.",
-            "Raise rollout.max_response_tokens, or shape the reward by length.",
-        )
-
-
-def _unparseable(run: RunRecord) -> Iterator[Finding]:
-    share = _at_end(run, "status/unparseable")
-    if share > UNREAD:
-        yield Finding(
-            f"The verifier finds no answer in {_percent(share)} of the responses at the end.",
-            "Read some of them below; state the form of the answer in the prompt.",
-        )
+def _above(run: RunRecord) -> Iterator[Finding]:
+    for limits, written in ((SHARES, _percent), (DISTANCES, number)):
+        for metric, most, what, do in limits:
+            value = _at_end(run, metric)
+            if value > most:
+                yield Finding(what.format(written(value)), do)
 
 
 def _verifier(run: RunRecord) -> Iterator[Finding]:
@@ -72,25 +100,6 @@ def _verifier(run: RunRecord) -> Iterator[Finding]:
             )
 
 
-def _tied(run: RunRecord) -> Iterator[Finding]:
-    share = _at_end(run, "groups/tied")
-    if share > TIED:
-        yield Finding(
-            f"{_percent(share)} of the prompts teach nothing at the end: all of their responses "
-            "earn the same.",
-            "Take harder prompts where they are all right, easier ones where they are all wrong.",
-        )
-
-
-def _gap(run: RunRecord) -> Iterator[Finding]:
-    gap = _at_end(run, "logprob/gap")
-    if gap > GAP:
-        yield Finding(
-            f"Sampler and trainer differ by {number(gap)} nats per token at the end.",
-            "Sample and train in the same dtype, or choose an algorithm that corrects for it.",
-        )
-
-
 def _entropy(run: RunRecord) -> Iterator[Finding]:
     start, end = run.points("entropy").values[:1], _at_end(run, "entropy")
     if start and end < ENTROPY * start[0]:
@@ -98,15 +107,6 @@ def _entropy(run: RunRecord) -> Iterator[Finding]:
             f"Entropy fell to {number(end)} from {number(start[0])} nats per token: the policy "
             "hardly explores any more.",
             "Lower the learning rate or stop earlier; a higher clip_high keeps rare tokens alive.",
-        )
-
-
-def _distance(run: RunRecord) -> Iterator[Finding]:
-    kl = _at_end(run, "kl")
-    if kl > KL:
-        yield Finding(
-            f"The policy is {number(kl)} nats per token away from its reference at the end.",
-            "Lower the learning rate, or anchor the policy: a KL penalty, one-way weights.",
         )
 
 
@@ -132,8 +132,7 @@ def _best(run: RunRecord) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[RunRecord], Iterator[Finding]], ...] = (
-    _not_finite, _best, _truncated, _unparseable, _verifier, _tied, _gap, _entropy, _distance,
-    _validation,
+    _not_finite, _best, _verifier, _above, _entropy, _validation,
 )  # fmt: skip
 
 

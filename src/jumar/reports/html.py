@@ -12,6 +12,7 @@ import json
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from errno import EISDIR
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,17 @@ def write_report(directory: Path, out: Path | None = None) -> Path:
 
 def write_page(path: Path, text: str) -> None:
     """Replace a page in one step."""
-    unfinished = path.with_name(f".{path.name}.tmp")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a directory")
+        unfinished = path.with_name(f".{path.name}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)
     except OSError as error:
         raise ConfigurationError(
             f"The page {path} cannot be written ({error.strerror}), and it needs a file of its "
-            "own, to be opened in a browser. Name another file by --out."
+            "own, to be opened in a browser. Name another file."
         ) from error
 
 
@@ -67,7 +70,7 @@ def report(run: RunRecord) -> str:
     return page(
         "report.html",
         title=_title(run),
-        script="report.js",
+        script=["report.js"],
         data={
             "curves": _curves(groups),
             "responses": packed(chosen(run.directory)),
@@ -83,7 +86,7 @@ def report(run: RunRecord) -> str:
         smoothed=max((chart.drawn.smoothed for _, group in groups for chart in group), default=1),
         last_row=run.rows[-1] if run.rows else {},
         algorithm=algorithm,
-        described=described(algorithm) if algorithm else None,
+        described=described(algorithm, run.config.get("correction", {})) if algorithm else None,
         program=program_card(run.config.get("program", {}).get("name", "")),
         changes=changed,
         shown=changes.SHOWN,
@@ -92,35 +95,24 @@ def report(run: RunRecord) -> str:
 
 
 def page(
-    template: str, *, title: str, script: str | None, data: Mapping[str, Any], **context: Any
+    template: str, *, title: str, script: Sequence[str], data: Mapping[str, Any], **context: Any
 ) -> str:
-    """A template with the style, a script, and data for the script; also for other pages.
+    """A template with the style, scripts, and data for them; also for other pages.
 
     Each entry of `data` becomes the JSON of the element `data-<name>`.
     """
-    style, code = (
-        _joined("page.css", "report.css"),
-        _joined("page.js", *([script] if script else [])),
-    )
-    text = (
-        _templates()
-        .get_template(template)
-        .render(
-            title=title,
-            style=Markup(style),
-            script=Markup(code),
-            policy=_policy(style, code),
-            data={name: in_script(value) for name, value in data.items()},
-            **context,
-        )
+    style, code = _joined("page.css", "report.css"), _joined("page.js", *script)
+    made = _templates().get_template(template)
+    text = made.render(
+        title=title,
+        style=Markup(style),
+        script=Markup(code),
+        policy=_policy(style, code),
+        data={name: Markup(in_short(value)) for name, value in data.items()},
+        **context,
     )
     # half of a character that a model left behind cannot be written
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def in_script(data: Any) -> Markup:
-    """JSON that cannot end the element it stands in."""
-    return Markup(in_short(data).replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _joined(*names: str) -> str:

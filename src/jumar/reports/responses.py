@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from jumar.engines.local.records import parsed
 from jumar.reports.series import evenly
 
 LIMIT = 2_000  # responses
@@ -21,6 +22,7 @@ SHOWN = 20_000  # characters of a text
 COLUMNS = ("weight", "advantage", "ratio", "reference", "teacher")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 MIDDLE = 64**3 // 2  # stands for 0; the smallest number stands for one that is not finite
+NEEDED = {"prompt", "answer", "response", "tokens", "score", "status"}
 MARK = '"by_token": '  # in a line's text only as its key: inside a string the quotes are escaped
 
 
@@ -38,13 +40,13 @@ def chosen(directory: Path, *, limit: int = LIMIT) -> Chosen:
     picked = {files[i] for i in evenly(len(files), limit)}
     each, rows, written = max(1, limit // max(1, len(picked))), [], 0
     for file in files:
-        with file.open(encoding="utf-8") as text:
+        with file.open(encoding="utf-8", errors="replace") as text:
             lines = list(text)
         written += len(lines)
         if file in picked:
             step = int(file.stem.removeprefix("step-"))
             ordered = sorted(lines, key=lambda line: MARK not in line)
-            rows += [(step, row) for row in islice(_parsed(ordered), each)]
+            rows += [(step, row) for row in islice(_rows(ordered), each)]
     return Chosen(rows, written)
 
 
@@ -65,8 +67,10 @@ def packed(found: Chosen, *, size: int = SIZE) -> dict[str, Any]:
 
 
 def in_short(data: Any) -> str:
-    """JSON without the spaces; a number that is not finite is refused, since JSON has none."""
-    return json.dumps(data, allow_nan=False, separators=(",", ":"))
+    """JSON without spaces that cannot end the script it stands in; a number that is not finite is
+    refused, since JSON has none.
+    """
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def cut(text: str, limit: int = SHOWN) -> dict[str, Any]:
@@ -145,9 +149,6 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:  # the run is writing it, or was killed
-            continue
+def _rows(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Those that are whole responses: the run may be writing the last one."""
+    return (row for row in map(parsed, lines) if row is not None and row.keys() >= NEEDED)

@@ -6,12 +6,12 @@
     run.score("final", "sampled", "pass@1")             an Estimate, or None where nobody measured
 
 The run may still go on, or may have been killed: what is missing is empty, and a line that was left
-half-written is skipped. Nothing here is drawn or judged.
+half-written is skipped; a damaged file is named. Nothing here is drawn or judged.
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +19,13 @@ from typing import Any, Literal
 import yaml
 
 from jumar.engines.contract import Estimate
+from jumar.engines.local.records import parsed
 from jumar.errors import DataError
 from jumar.reports.series import Intervals, Points, Rows, intervals, points
 
 When = Literal["base", "final"]
 Kind = Literal["sampled", "greedy"]
+OWN_KL = "reverse_kl"  # over the policy's own responses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,15 @@ class RunRecord:
     def validation(self, name: str) -> Intervals:
         """A score on held-out prompts, with its interval, wherever it was measured."""
         return intervals(self.validations, name)
+
+    def drift(self) -> Points:
+        """KL to where the run began, nats per token: measured on demand, or else that to the
+        reference; empty where the reference became another one and nobody measured.
+        """
+        measured = points([row for row in self.diagnostics if row["what"] == "distance"], OWN_KL)
+        if measured.steps or self.swaps:
+            return measured
+        return self.points("kl")
 
     def total(self, metric: str) -> float:
         """The sum of a metric over all steps."""
@@ -100,28 +111,28 @@ def read(directory: Path) -> RunRecord:
     config = directory / "config.yaml"
     if not config.is_file() and not (directory / "metrics.jsonl").is_file():
         raise DataError(
-            f"There is no run in {directory}: it has neither config.yaml nor metrics.jsonl, and a "
-            "report is made of them. Name the directory that `jumar train` printed as the run "
-            "directory (its --out)."
+            f"There is no run in {directory}: it has neither config.yaml nor metrics.jsonl, of "
+            "which reports and comparisons are made. Name the directory that `jumar train` printed "
+            "as the run directory (its --out)."
         )
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
     rows, validations = metrics(directory / "metrics.jsonl")
     last = max((row["step"] for row in rows), default=0)
     return RunRecord(
         directory=directory,
-        config=yaml.safe_load(text) or {},
+        config=_mapping(config, yaml.safe_load),
         config_text=text,
         rows=rows,
         validations=validations,
-        diagnostics=list(json_lines(directory / "diagnostics.jsonl")),
-        summary=_summary(directory / "summary.json"),
+        diagnostics=[row for row in _steps(directory / "diagnostics.jsonl") if "what" in row],
+        summary=_mapping(directory / "summary.json", json.loads),
         swaps=[step for step in _ends(directory / "stages") if 0 < step < last],
     )
 
 
 def metrics(path: Path) -> tuple[Rows, Rows]:
     """(steps, validations) of a metrics.jsonl."""
-    rows = list(json_lines(path))
+    rows = list(_steps(path))
     validations = [row for row in rows if "validation" in row]
     return [row for row in rows if "validation" not in row], validations
 
@@ -130,12 +141,8 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file of JSON lines; none of a file that is not there."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:  # a process was killed while it wrote
-                continue
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield from (row for row in map(parsed, file) if row is not None)
 
 
 def answered(run: RunRecord, when: When, kind: Kind = "sampled") -> list[Answered]:
@@ -150,15 +157,32 @@ def answered(run: RunRecord, when: When, kind: Kind = "sampled") -> list[Answere
     ]
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _steps(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows that belong to a step."""
+    return (row for row in json_lines(path) if isinstance(row.get("step"), int))
+
+
+def _mapping(path: Path, load: Callable[[str], Any]) -> dict[str, Any]:
+    """A file that holds one mapping; empty where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        found = load(path.read_text(encoding="utf-8")) or {}
+    except (ValueError, yaml.YAMLError) as error:
+        found = str(error)
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{path} cannot be read, because it does not hold what a run writes there "
+            f"({' '.join(str(found).split())[:200]}). Without it nobody knows what the run was. "
+            "Restore the file, or take it away: what it says is then left out."
+        )
     return found
 
 
 def _ends(stages: Path) -> list[int]:
     """The last step of each stage of training that is finished."""
     records = stages.glob("*/stage.json") if stages.is_dir() else ()
-    results = [json.loads(record.read_text(encoding="utf-8"))["result"] for record in records]
+    results = [_mapping(record, json.loads).get("result", {}) for record in records]
     return sorted({result["last_step"] for result in results if "last_step" in result})
 
 

@@ -1,6 +1,6 @@
 """Four trackers behind one small interface: TensorBoard, Weights & Biases, trackio and MLflow.
 
-    tracker = load("mlflow")(TrackedRun(directory=directory, project="jumar", name="mine", ...))
+    tracker = TRACKERS["mlflow"](TrackedRun(directory=directory, project="jumar", name="mine", ...))
     tracker.log(1, {"reward": 0.5})
     tracker.close(finished=True)
 

@@ -44,7 +44,7 @@ class Benchmark:
 
 
 def benchmark_task(benchmark: Benchmark, options: Mapping[str, str]) -> Task:
-    """The official test split whole; the rest, without repeats of it, split by hash."""
+    """The official test split, but for repeats; the rest, without its prompts, split by hash."""
     refuse_unknown(benchmark.name, options, (*benchmark.splits, "path", "second_opinion"))
     files = _files(benchmark, options)
     official = without_repeats(_examples(benchmark, "test", files))
@@ -70,7 +70,9 @@ def benchmark_task(benchmark: Benchmark, options: Mapping[str, str]) -> Task:
 
 def _files(benchmark: Benchmark, options: Mapping[str, str]) -> Files | None:
     """Local files per split; None: the hub."""
-    named = {split: Path(options[split]) for split in benchmark.splits if split in options}
+    named = {
+        split: Path(options[split]).expanduser() for split in benchmark.splits if split in options
+    }
     if named and "path" in options:
         raise ConfigurationError(
             f"The task {benchmark.name!r} was given path= and {' and '.join(named)}=, and it needs "

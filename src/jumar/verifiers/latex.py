@@ -20,6 +20,7 @@ _SHORT_FRAC = re.compile(r"\\frac([0-9A-Za-z]|\{[^{}]*\})([0-9A-Za-z]|\{[^{}]*\}
 _SHORT_SQRT = re.compile(r"\\sqrt([0-9A-Za-z])")
 _PLAIN_FRAC = re.compile(r"(?<![0-9A-Za-z.}])([0-9]{1,20})/([0-9]{1,20})(?![0-9A-Za-z.{])")
 _VARIABLE = re.compile(r"\s*(?:[A-Za-z]|\\[a-z]{2,7})\s*(?:=|\\in(?![a-z]))(?!\s*=)")
+_SYMBOL = re.compile(r"[0-9][a-zA-Z]\s*\$?$")  # a gold of 6m is an expression, not metres
 _BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
 _CLOSERS = ")]}"
 
@@ -42,7 +43,7 @@ def _without_variable(text: str, gold: str) -> str:
 
 
 def _same(answer: str, gold: str, depth: int) -> bool:
-    gold_number = number(gold)
+    gold_number = None if _SYMBOL.search(gold) else number(gold)
     if gold_number is not None:
         return number(answer) == gold_number
     left, right = normalised(answer), normalised(gold)

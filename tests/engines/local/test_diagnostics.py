@@ -6,6 +6,7 @@ from torch import Tensor
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm, policy_loss
+from jumar.correction import corrected
 from jumar.engines.local.diagnostics import of_rollout, of_update
 from jumar.types import LossScale, RolloutBatch, TokenBatch
 
@@ -82,6 +83,28 @@ def test_the_gap_between_sampler_and_trainer_is_a_mean_over_tokens() -> None:
     sampler = torch.tensor([[-1.0, -2.3], [-2.7, 0.0]])
     tokens = batch(old.tolist(), old_logprobs=old, rollout_logprobs=sampler)
     assert measured(algorithms.dapo(), tokens)["logprob/gap"] == pytest.approx(0.2)
+
+
+def test_a_correction_tells_its_mean_and_how_much_lies_out_of_bounds() -> None:
+    """Trainer over sampler e^0, e^0.3 and e^-0.3; at most 1.2, so one of three tokens is cut."""
+    old = torch.tensor([[-1.0, -2.0], [-3.0, 0.0]])
+    sampler = torch.tensor([[-1.0, -2.3], [-2.7, 0.0]])
+
+    def under(record: Algorithm) -> dict[str, float]:
+        columns = {"optimal_values": torch.zeros(2), "rewards": torch.zeros(2)}
+        for name in ("old_logprobs", "ref_logprobs"):
+            columns[name] = old
+        return measured(record, batch(old.tolist(), rollout_logprobs=sampler, **columns))
+
+    for plain in (algorithms.dapo(), algorithms.owpo()):
+        found = under(corrected(plain, kind="truncated", ratio_max=1.2))
+        assert found["correction"] == pytest.approx((1 + 1.2 + 0.740818) / 3, abs=1e-5)
+        assert found["correction/outside"] == pytest.approx(1 / 3)
+    # product of the first response e^0.3, of the second e^-0.3: two tokens of three
+    per_response = algorithms.a_star_po()
+    found = under(corrected(per_response, kind="masked", level="response", ratio_max=1.2))
+    assert found["correction"] == pytest.approx(0.740818 / 3, abs=1e-5)
+    assert found["correction/outside"] == pytest.approx(2 / 3)
 
 
 def test_a_rollout_counts_tied_groups_and_long_responses() -> None:

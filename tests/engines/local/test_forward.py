@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumar.engines.local.forward import (
+    group_spreads,
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -177,3 +179,35 @@ def test_every_architecture_scores_in_bfloat16(name):
     values = response_logprobs(model, PROMPTS, token_ids, mask, sampling=Sampling())
     assert values.dtype == torch.float32
     assert values[mask].isfinite().all()
+
+
+def test_the_spread_of_a_group_is_that_of_its_rows_own_distributions():
+    model = random_model("llama", spread=2.0, dtype=torch.float64)
+    token_ids, mask = responses()
+    groups = torch.tensor([7, 3, 7, 3])
+    found = group_spreads(model, PROMPTS, token_ids, mask, groups, temperature=0.8)
+    assert found[~mask].eq(0.0).all()
+    for rows in ([0, 2], [1, 3]):
+        log_p = (
+            torch.full((2, 7, model.config.vocab_size), 1 / model.config.vocab_size).double().log()
+        )
+        for place, row in enumerate(rows):
+            log_p[place, : LENGTHS[row]] = plain(model, row, token_ids, mask, 0.8)[0].detach()
+        gap = (log_p.mean(dim=0) - log_p).clamp(-11, 11)
+        wanted = (gap.exp() - gap - 1).sum(-1).mean(0)
+        for row in rows:
+            here = wanted[: LENGTHS[row]].float()
+            torch.testing.assert_close(found[row, : LENGTHS[row]], here, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [1, 8192])
+def test_entropies_equal_each_row_alone(tokens):
+    model = random_model("llama", spread=2.0, dtype=torch.float64)
+    token_ids, mask = responses()
+    with torch.no_grad():
+        found = response_entropies(model, PROMPTS, token_ids, mask, temperature=0.8, tokens=tokens)
+        assert found[~mask].eq(0.0).all()
+        for row, length in enumerate(LENGTHS):
+            log_p, _ = plain(model, row, token_ids, mask, 0.8)
+            alone = -(log_p.exp() * log_p).sum(-1)
+            torch.testing.assert_close(found[row, :length], alone, rtol=1e-5, atol=1e-5)

@@ -1,7 +1,6 @@
 """What is measured on demand: distances from the start, and the gradient alignment score."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,6 @@ from jumar.engines.local.alignment import Probe
 from jumar.pieces import piece
 from jumar.types import TokenBatch
 from jumar.verifiers.pool import ScoringPool
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return letters.write_model(tmp_path_factory.mktemp("start"))
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ScoringPool]:
-    with ScoringPool(letters.task().verifier, workers=1) as opened:
-        yield opened
 
 
 def gain(tokens: TokenBatch):

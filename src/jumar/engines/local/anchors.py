@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from jumar.algorithm import Algorithm
+from jumar.engines.local.lora import shared
+from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import load_model
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, needs, teachers
@@ -46,7 +48,12 @@ class Anchors:
 def load_frozen(
     name: str | Path, role: str, policy: LocalPolicy, settings: ModelSettings
 ) -> nn.Module:
-    """A model without gradient on the policy's device, asked about the policy's own tokens."""
+    """A model without gradient on the policy's device, asked about the policy's own tokens.
+
+    Where the policy is an adapter, models of the same base share its weights.
+    """
+    if (same := shared(policy.model, str(name))) is not None:
+        return same
     device: torch.device = next(policy.model.parameters()).device
     model, tokenizer = load_model(
         resolved_model(str(name)),
@@ -61,11 +68,3 @@ def load_frozen(
             f"Choose a {role} with the policy's tokenizer."
         )
     return model.requires_grad_(False)
-
-
-def resolved_model(name: str) -> str:
-    """A model directory from a run or checkpoint directory; any other name as it is."""
-    for inside in ("final", "model"):
-        if (Path(name) / inside / "config.json").is_file():
-            return str(Path(name) / inside)
-    return name

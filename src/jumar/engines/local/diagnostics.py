@@ -13,7 +13,14 @@ from torch import Tensor
 from jumar.algorithm import Algorithm
 from jumar.ops.divergence import force_reversal
 from jumar.ops.ratio import ratio
+from jumar.pieces import Piece
 from jumar.types import GRADIENT_COLUMNS, LossScale, Metrics, RolloutBatch, TokenBatch
+from jumar.weights.correction import (
+    masked_correction,
+    outside,
+    sampler_ratio,
+    truncated_correction,
+)
 from jumar.weights.unit import unit_weight
 
 KL_COEF = 0.1  # of the symmetric KL that is asked what it would do
@@ -38,6 +45,9 @@ def of_update(algorithm: Algorithm, tokens: TokenBatch, scale: LossScale) -> Met
         if "old_logprobs" in tokens and "rollout_logprobs" in tokens:
             gap = (tokens.old_logprobs - tokens.rollout_logprobs).abs() * tokens.mask
             found["logprob/gap"] = gap.sum(), tokens.mask.sum()
+        for part in algorithm.pieces():
+            if part.fn in (truncated_correction, masked_correction):
+                found.update(_correction(part, tokens))
     return found
 
 
@@ -116,6 +126,18 @@ def _weights(weight: Tensor, mask: Tensor) -> Metrics:
     """The distribution of token weights: shares of tokens up to each of a few values."""
     return {
         f"weight/up_to_{edge:g}": (((weight <= edge) & mask).sum(), mask.sum()) for edge in WEIGHTS
+    }
+
+
+def _correction(weight: Piece, tokens: TokenBatch) -> Metrics:
+    """The mean weight against the sampler's mismatch, and the share of tokens out of its bounds."""
+    bounds = dict(weight.settings)
+    ratio = sampler_ratio(tokens, bounds["level"])
+    cut = outside(ratio, bounds["ratio_min"], bounds["ratio_max"]) & tokens.mask
+    count = tokens.mask.sum()
+    return {
+        "correction": ((weight(tokens) * tokens.mask).sum(), count),
+        "correction/outside": (cut.sum(), count),
     }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jumar.engines.contract import Observer
 from jumar.engines.local import checkpoint
-from jumar.engines.local.models import save_model
+from jumar.engines.local.lora import save_policy
 from jumar.engines.local.records import Records
 from jumar.engines.local.stored import FixedBatch
 from jumar.engines.local.trained import Trained
@@ -104,7 +104,7 @@ class Fitting:
         ]
 
     def _save_model(self, path: Path) -> None:
-        save_model(self.updater.models.policy, self.tokenizer, path)
+        save_policy(self.updater.models.policy, self.tokenizer, path)
 
     # ------------------------------------------------------------------ down and up again
 

@@ -20,7 +20,8 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.fitting import Fitting, snapshot
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.journal import Journal
-from jumar.engines.local.models import load_model, new_critic
+from jumar.engines.local.lora import keeping_adapter, restore_policy
+from jumar.engines.local.models import is_adapted, new_critic
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.reference_rewards import RewardStore
@@ -138,13 +139,15 @@ class FixedBatches:
             extra = read_column(signal, self._device) if signal else {}
             self._check(chosen, reference, {*batch.batch.columns, *extra})
             batch = replace(batch, batch=batch.batch.with_columns(**extra))
-            updater, trained = self._updater(
-                entry.directory, chosen, start, reference, learning_rate
-            )
-            seconds = Fitting(
-                updater=updater, trained=trained, rollout=batch, tokenizer=self.policy.tokenizer,
-                directory=entry.directory, observer=self.observer, prompts=prompts,
-            ).run(steps, snapshots)  # fmt: skip
+            with keeping_adapter(self.policy.model):
+                updater, trained = self._updater(
+                    entry.directory, chosen, start, reference, learning_rate
+                )
+                seconds = Fitting(
+                    updater=updater, trained=trained, rollout=batch,
+                    tokenizer=self.policy.tokenizer, directory=entry.directory,
+                    observer=self.observer, prompts=prompts,
+                ).run(steps, snapshots)  # fmt: skip
             entry.finish({"seconds": seconds})
         checkpoint.remove_directory(entry.directory / "checkpoints")
         saved = {at: snapshot(entry.directory, at) for at in sorted(snapshots) if at <= steps}
@@ -222,6 +225,14 @@ class FixedBatches:
             made=there,
         )
 
+    def _copy(self, start: Path | None) -> nn.Module:
+        """The policy once more, or `start`; an adapter stays where it is: `keeping_adapter`."""
+        policy = self.policy.model
+        copied = policy if is_adapted(policy) else deepcopy(policy)
+        if start is not None:
+            restore_policy(copied, start, self.settings.loading.dtype)
+        return copied
+
     def _updater(
         self,
         directory: Path,
@@ -231,11 +242,7 @@ class FixedBatches:
         learning_rate: float | None,
     ) -> tuple[Updater, Trained]:
         """A copy of the policy with what the algorithm compares it with."""
-        loading = self.settings.loading
-        policy = deepcopy(self.policy.model)
-        if start is not None:
-            model, _ = load_model(start, dtype=loading.dtype)
-            policy.load_state_dict(model.state_dict())
+        loading, policy = self.settings.loading, self._copy(start)
         models = Models(policy=policy)
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):

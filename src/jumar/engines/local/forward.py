@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from jumar.engines.local.models import backbone, critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
-from jumar.ops.logprobs import token_logprobs
+from jumar.ops.logprobs import entropy, position_spread, token_logprobs
 
 Prompts = Sequence[Sequence[int]]
 
@@ -66,6 +66,26 @@ def response_logprobs(
     return _by_length(scored, prompts, token_ids, mask, tokens)
 
 
+def response_entropies(
+    model: nn.Module,
+    prompts: Prompts,
+    token_ids: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float,
+    tokens: int = 8192,
+) -> Tensor:
+    """[B, T] nats: entropy of the distribution from which each response token was drawn, before
+    top-k and top-p.
+    """
+
+    def scored(prompts: Prompts, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden = response_hidden(model, prompts, ids, mask)
+        return entropy(hidden, lm_head(model), temperature=temperature)
+
+    return _by_length(scored, prompts, token_ids, mask, tokens)
+
+
 def response_values(
     critic: nn.Module, prompts: Prompts, token_ids: Tensor, mask: Tensor, *, tokens: int = 8192
 ) -> Tensor:
@@ -75,6 +95,31 @@ def response_values(
         return critic_values(critic, response_hidden(critic, prompts, ids, mask))
 
     return _by_length(scored, prompts, token_ids, mask, tokens)
+
+
+def group_spreads(
+    model: nn.Module,
+    prompts: Prompts,
+    token_ids: Tensor,
+    mask: Tensor,
+    group_ids: Tensor,
+    *,
+    temperature: float = 1.0,
+) -> Tensor:
+    """[B, T] nats: how far apart the next-token distributions of a group are at each position.
+
+    Without gradient; one group goes through the model at once.
+    """
+    spread = torch.zeros(mask.shape, device=mask.device)
+    for group in torch.unique(group_ids):
+        rows = (group_ids == group).nonzero()[:, 0]
+        with torch.no_grad():
+            hidden = response_hidden(
+                model, [prompts[row] for row in rows.tolist()], token_ids[rows], mask[rows]
+            )
+        here = position_spread(hidden, lm_head(model), mask[rows], temperature=temperature)
+        spread[rows] = here.to(spread).expand(len(rows), -1) * mask[rows]
+    return spread
 
 
 def micro_batches(

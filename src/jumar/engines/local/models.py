@@ -9,7 +9,7 @@ approximated.
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -55,6 +55,10 @@ def load_model(
         from jumar.engines.local.tiny import tiny_model
 
         model, tokenizer = tiny_model()
+    elif (Path(name) / "adapter_config.json").is_file():
+        from jumar.engines.local.adapter_files import merged_model
+
+        model, tokenizer = merged_model(Path(name), dtype=dtype, attention=attention)
     else:
         model, tokenizer = _pretrained(str(name), DTYPES[dtype], attention)
     if device == "auto":
@@ -101,17 +105,35 @@ def context_length(model: nn.Module) -> int | None:
     return limit
 
 
-def save_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
-    """Write a plain Hugging Face directory, which `from_pretrained` and vLLM load."""
+def save_model(
+    model: nn.Module,
+    tokenizer: Any,
+    directory: Path,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a plain Hugging Face directory, which `from_pretrained` and vLLM load; with `weights`
+    by name in place of the model's own.
+    """
     with _quiet():
-        model.save_pretrained(directory)  # type: ignore[operator]
+        model.save_pretrained(directory, state_dict=weights)  # type: ignore[operator]
         tokenizer.save_pretrained(directory)
+
+
+def is_adapted(model: nn.Module) -> bool:
+    """Whether what is trained of it is an adapter: see `lora`."""
+    return hasattr(model, "lora_base")
 
 
 def new_critic(policy: nn.Module) -> nn.Module:
     """A value model of the policy's architecture and weights, one number per token, zero
     everywhere at first.
     """
+    if is_adapted(policy):
+        raise ConfigurationError(
+            "The algorithm has a critic, a second model of the policy's size that is trained "
+            "whole, but `lora.rank` is set, with which one model has to fit into memory. Leave "
+            "lora.rank out, or choose an algorithm without a critic, such as grpo or owpo."
+        )
     config = copy.deepcopy(policy.config)
     config.num_labels, config.classifier_dropout = 1, 0.0  # type: ignore[union-attr]
     try:

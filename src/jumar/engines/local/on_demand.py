@@ -74,7 +74,8 @@ class OnDemand:
             responses=self.settings.rollout.responses, step=step, seed=self.settings.seed,
         )  # fmt: skip
         found = probe.measured(self.examples)
-        error = float(found.scores.std(ddof=1) / np.sqrt(len(found.scores)))
+        count = len(found.scores)
+        error = float(found.scores.std(ddof=1) / np.sqrt(count)) if count > 1 else None
         parts: Mapping[str, np.ndarray] = {
             "in_right": found.scores[found.in_right],
             "in_wrong": found.scores[~found.in_right],

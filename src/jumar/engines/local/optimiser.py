@@ -48,6 +48,7 @@ def _update(state: dict[str, Tensor], gradient: Tensor, group: dict[str, Any]) -
 
 
 def new_adamw(model: nn.Module, **settings: Any) -> torch.optim.AdamW:
-    """AdamW over the model's weights: torch's own where all of them are float32."""
-    exact = all(weight.dtype == torch.float32 for weight in model.parameters())
-    return (torch.optim.AdamW if exact else MasterAdamW)(model.parameters(), **settings)
+    """AdamW over the weights that are trained: torch's own where all of them are float32."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    exact = all(weight.dtype == torch.float32 for weight in weights)
+    return (torch.optim.AdamW if exact else MasterAdamW)(weights, **settings)

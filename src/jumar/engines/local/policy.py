@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from jumar.engines.contract import Responses
+from jumar.engines.local.lora import merged_weights, save_policy
 from jumar.engines.local.models import save_model
 from jumar.engines.local.sampler import Sampled, Sampling, sample
 from jumar.engines.local.tokens import Prompts
@@ -63,6 +64,32 @@ class LocalPolicy:
             rows=self.rows,
         )
 
+    def continue_from(
+        self,
+        contexts: Sequence[Sequence[int]],
+        context_ids: Sequence[int],
+        *,
+        samples: int,
+        sampling: Sampling,
+        max_tokens: int,
+        seed: int,
+        step: int,
+    ) -> Sampled:
+        """`samples` continuations in a row of each context: a prompt and how its response began."""
+        return sample(
+            self.model,
+            contexts,
+            context_ids,
+            group=samples,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            eos_ids=self.prompts.eos_ids,
+            pad_id=self.prompts.pad_id,
+            seed=seed,
+            step=step,
+            rows=self.rows,
+        )
+
     def texts(self, sampled: Sampled) -> list[str]:
         """The responses as the verifier reads them: without special tokens."""
         rows = zip(sampled.token_ids, sampled.mask, strict=True)
@@ -87,5 +114,10 @@ class LocalPolicy:
         )
 
     def save(self, directory: Path) -> None:
-        """A plain Hugging Face directory."""
-        save_model(self.model, self.tokenizer, directory)
+        """What was trained: a plain Hugging Face directory, or an adapter in peft's format."""
+        save_policy(self.model, self.tokenizer, directory)
+
+    def save_whole(self, directory: Path) -> None:
+        """A plain Hugging Face directory, an adapter merged into it."""
+        weights = dict(merged_weights(self.model, device="cpu"))
+        save_model(self.model, self.tokenizer, directory, weights)

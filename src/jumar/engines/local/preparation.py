@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from jumar.engines.contract import Observer
-from jumar.engines.local.anchors import resolved_model
+from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import context_length, load_model
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, teachers

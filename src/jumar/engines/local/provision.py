@@ -7,8 +7,12 @@ from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
 PROVIDED_HERE = frozenset(
-    {"old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "values", "old_values"}
-)
+    {
+        "old_logprobs", "rollout_logprobs", "ref_logprobs", "teacher_logprobs", "old_entropies",
+        "values", "old_values", "answer_ids", "reward_parts", "cut_values", "position_spread",
+    }
+)  # fmt: skip
+OF_SAMPLES = frozenset({"rollout_logprobs", "answer_ids", "reward_parts", "cut_values"})
 
 
 Teacher = str | Mapping[str, str] | None  # a model, or several by the names that prompts give
@@ -58,8 +62,8 @@ def check_provided(
             "but there are several teachers, and the engine routes log-probs of sampled tokens. "
             "Name one teacher, or choose mopd or opd_sampled."
         )
-    # nobody recorded the log-probs that stored rows were written with
-    here = PROVIDED_HERE - {"rollout_logprobs"} if source == "dataset" else PROVIDED_HERE
+    # of stored rows nobody recorded the log-probs, and no verifier reads them
+    here = PROVIDED_HERE - OF_SAMPLES if source == "dataset" else PROVIDED_HERE
     missing = algorithm.reads - here - frozenset(made)
     if missing:
         names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))

@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jumar.engines.contract import Estimate
-from jumar.engines.local.rollouts import Rollout
+
+if TYPE_CHECKING:  # whoever reads a record needs no torch
+    from jumar.engines.local.rollouts import Rollout
 
 
 class Records:
@@ -34,7 +36,7 @@ class Records:
         """Forget what happened after `step`: a resumed run does it again."""
         for file in (self.metrics, self.diagnostics):
             if file.exists():
-                rows = map(_parsed, file.read_text(encoding="utf-8").splitlines())
+                rows = map(parsed, file.read_text(encoding="utf-8").splitlines())
                 kept = [row for row in rows if row is not None and row["step"] <= step]
                 whole = file.with_suffix(".tmp")
                 whole.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
@@ -46,7 +48,7 @@ class Records:
         return float(sum(json.loads(line).get(name, 0.0) for line in text.splitlines()))
 
     def write_rollout(
-        self, step: int, rollout: Rollout, by_token: Mapping[int, Mapping[str, Any]]
+        self, step: int, rollout: "Rollout", by_token: Mapping[int, Mapping[str, Any]]
     ) -> None:
         """Every kept response of a step with its score and the reason; some token by token."""
         self.rollouts.mkdir(exist_ok=True)
@@ -55,7 +57,7 @@ class Records:
 
 
 def response_lines(
-    rollout: Rollout, by_token: Mapping[int, Mapping[str, Any]] | None = None
+    rollout: "Rollout", by_token: Mapping[int, Mapping[str, Any]] | None = None
 ) -> Iterator[str]:
     """JSON for each response: prompt, text, score and the reason; `by_token` of some rows."""
     rows = zip(rollout.examples, rollout.texts, rollout.scores, strict=True)
@@ -82,10 +84,10 @@ def _add(file: Path, row: Mapping[str, Any]) -> None:
         lines.write(json.dumps(row) + "\n")
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
-    """A row, or None for a line that a killed process left half-written."""
+def parsed(line: str) -> dict[str, Any] | None:
+    """A row, or None for what is none: a line that a killed process left half-written."""
     try:
-        row: dict[str, Any] = json.loads(line)
+        row = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return row
+    return row if isinstance(row, dict) else None

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from jumar import __version__
 from jumar.engines.contract import Observer, ReferenceRewards
 from jumar.engines.local import checkpoint
+from jumar.engines.local.lora import merged_weights
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.tiny import cache_root
@@ -137,7 +138,7 @@ class RewardStore:
             found.update(json.dumps([*row, dict(example.metadata)], sort_keys=True).encode())
         for target in _functions(self.pool.verifier.to_dict()):
             found.update(source(target))
-        for name, weight in sorted(self.reference.model.state_dict().items()):
+        for name, weight in merged_weights(self.reference.model):
             found.update(name.encode())
             found.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return found.hexdigest()[:16]

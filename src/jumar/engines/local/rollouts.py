@@ -1,9 +1,10 @@
 """From prompts to a rollout: sample, score, keep, refill."""
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Self
 
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor
 
 from jumar.algorithm import Algorithm
+from jumar.engines.local.continuations import cut_values
 from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import of_rollout
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampled, Sampling
 from jumar.engines.settings import EngineSettings
 from jumar.errors import DataError
-from jumar.tasks.task import Example
+from jumar.tasks.task import Example, content_hash
 from jumar.types import RolloutBatch
 from jumar.verifiers.pool import ScoringPool
 from jumar.verifiers.score import STATUSES, Score
@@ -129,11 +131,12 @@ class Collector:
                 "needs some to sample. Nothing would be learned. Keep those that no sample solved "
                 "(drop_unsolved=false), or start from a stronger model."
             )
+        whole = self._seen_deeper(Rollout.concat(kept), times) if kept else None
         numbers = _numbers(seen) | {f"time/{name}": seconds for name, seconds in times.items()}
         numbers |= {"groups": float(groups), "refills": float(len(seen) - 1)}
         timed = self.pool.statistics()
         numbers |= {f"time/score_{at}": timed[f"seconds_{at}"] for at in ("p50", "p99")}
-        return (Rollout.concat(kept) if kept else None), numbers
+        return whole, numbers
 
     def rollout(
         self,
@@ -156,11 +159,8 @@ class Collector:
         else:
             count = responses or settings.responses
             rows = [example for example in examples for _ in range(count)]
-            sampling = Sampling(
-                temperature=settings.temperature, top_p=settings.top_p, top_k=settings.top_k
-            )
             sampled = self.policy.sample(
-                examples, samples=count, sampling=sampling,
+                examples, samples=count, sampling=self._sampling,
                 seed=self.settings.seed, step=step,
             )  # fmt: skip
             given = None
@@ -170,10 +170,7 @@ class Collector:
         scores = self.pool.score(texts, rows) if given is None else given
         times["score"] += perf_counter() - start
         if settings.control == "shuffled_rewards":
-            # a fixed batch draws under a negative step, which is no seed
-            seeds = self.settings.seed, step % 2**64
-            mixed = np.random.default_rng(seeds).permutation(len(scores))
-            scores = [scores[i] for i in mixed]
+            scores = [scores[i] for i in self._shuffled(len(scores), step)]
         encoded = {e.prompt_id: self.policy.prompts.encode(e) for e in examples}
         return Rollout(
             batch=self._batch(rows, sampled, scores, step, stage_step),
@@ -182,6 +179,32 @@ class Collector:
             texts=texts,
             scores=scores,
         )
+
+    def _seen_deeper(self, rollout: Rollout, times: defaultdict[str, float]) -> Rollout:
+        """With the columns that only a whole rollout can have, where the algorithm reads them."""
+        rollout, request = with_parts(rollout), self.algorithm.continuations
+        if request is None:
+            return rollout
+        start = perf_counter()
+        values = cut_values(
+            rollout.batch, rollout.prompts, rollout.examples, request,
+            policy=self.policy, pool=self.pool, sampling=self._sampling,
+        )  # fmt: skip
+        if self.settings.rollout.control == "shuffled_rewards":
+            values = values[self._shuffled(len(values), rollout.batch.step + 1)]
+        times["continue"] += perf_counter() - start
+        return replace(rollout, batch=rollout.batch.with_columns(cut_values=values))
+
+    @property
+    def _sampling(self) -> Sampling:
+        given = self.settings.rollout
+        return Sampling(temperature=given.temperature, top_p=given.top_p, top_k=given.top_k)
+
+    def _shuffled(self, count: int, step: int) -> list[int]:
+        """The numbers below `count` in another order, for a control that must not learn."""
+        # a fixed batch draws under a negative step, which is no seed
+        order = np.random.default_rng((self.settings.seed, step % 2**64)).permutation(count)
+        return [int(number) for number in order]
 
     def _batch(
         self,
@@ -217,6 +240,7 @@ class Collector:
             sample_ids=sampled.sample_ids.to(device),
             **self._values(rows, device),
             **({} if stored else {"rollout_logprobs": sampled.logprobs}),
+            **({} if stored else {"answer_ids": answer_ids(scores).to(device)}),
         )
 
     def _values(self, rows: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
@@ -228,6 +252,19 @@ class Collector:
             routes = [self.teachers.index(row.metadata["teacher"]) for row in rows]
             found["teacher_ids"] = torch.tensor(routes, device=device)
         return found
+
+
+def answer_ids(scores: Sequence[Score]) -> Tensor:
+    """[B] int: equal where the extracted answers are the same text, or where there is none."""
+    return torch.tensor([content_hash(repr(score.extracted)) for score in scores])
+
+
+def with_parts(rollout: Rollout) -> Rollout:
+    """With the column `reward_parts`, a part of the score each, in the order of their names."""
+    names = sorted({name for score in rollout.scores for name in score.rewards})
+    rows = [[score.rewards.get(name, math.nan) for name in names] for score in rollout.scores]
+    parts = torch.tensor(rows, device=rollout.batch.mask.device).view(len(rollout), len(names))
+    return replace(rollout, batch=rollout.batch.with_columns(reward_parts=parts))
 
 
 def _numbers(seen: Sequence[Rollout]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from jumar.engines.local.checkpoint import load_optimiser, optimiser_tensors
-from jumar.engines.local.models import load_critic, load_model, save_model
+from jumar.engines.local.lora import restore_policy, save_policy
+from jumar.engines.local.models import load_critic, save_model
 from jumar.engines.local.optimiser import new_adamw
 from jumar.engines.settings import OptimiserSettings
 from jumar.schedules import Schedule
@@ -56,7 +57,7 @@ class Trained:
 
     def write(self, path: Path, tokenizer: Any) -> None:
         """`model/`, `critic/` and a file of moments for each."""
-        save_model(self.policy, tokenizer, path / "model")
+        save_policy(self.policy, tokenizer, path / "model")
         if self.critic is not None:
             save_model(self.critic, tokenizer, path / "critic")
         for name, model, optimiser in self._each():
@@ -64,8 +65,7 @@ class Trained:
 
     def read(self, path: Path, dtype: str) -> None:
         """Take up what `write` left there."""
-        model, _ = load_model(path / "model", dtype=dtype)
-        self.policy.load_state_dict(model.state_dict())
+        restore_policy(self.policy, path / "model", dtype)
         if self.critic is not None:
             self.critic.load_state_dict(load_critic(path / "critic", self.policy).state_dict())
         for name, model, optimiser in self._each():

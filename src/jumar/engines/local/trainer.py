@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
+from jumar.correction import corrected
 from jumar.engines.contract import Fit, Observer, ReferenceRewards, Stage, Validation
 from jumar.engines.local import checkpoint
 from jumar.engines.local.anchors import Anchors
@@ -24,7 +25,8 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import spelled
 from jumar.engines.local.fixed_batches import FixedBatches
 from jumar.engines.local.journal import Journal, digest
-from jumar.engines.local.models import load_model, new_critic
+from jumar.engines.local.lora import add_adapter, restore_policy
+from jumar.engines.local.models import new_critic
 from jumar.engines.local.on_demand import OnDemand
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, teachers
@@ -61,6 +63,8 @@ class LocalTrainer:
         """`start` is the model that the policy begins as; `made` are the columns that the program
         makes for its algorithm.
         """
+        if settings.lora.rank is not None:
+            add_adapter(policy.model, settings.lora, base=start, seed=settings.seed)
         self.directory, self.settings, self.algorithm = directory, settings, algorithm
         self.policy, self._pool, self._made = policy, pool, made
         self._reference_name, self._teacher = reference, teacher
@@ -92,6 +96,7 @@ class LocalTrainer:
 
     def _use(self, algorithm: Algorithm) -> None:
         """Train with this one from now on; its state and its critic begin anew."""
+        algorithm = corrected(algorithm, **dict(self.settings.correction))
         check_provided(
             algorithm,
             reference=self._reference_name,
@@ -260,8 +265,7 @@ class LocalTrainer:
         if entry.result is None:
             if self.step < self._planned:  # else a checkpoint holds it already
                 self._best = {}
-                fitted, _ = load_model(model, dtype=self.settings.loading.dtype)
-                self.policy.model.load_state_dict(fitted.state_dict())
+                restore_policy(self.policy.model, model, self.settings.loading.dtype)
                 self._trained.forget_moments()
                 self.step = self._planned
                 if self.settings.evaluation.every:

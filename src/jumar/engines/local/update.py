@@ -18,8 +18,10 @@ from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_sta
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.forward import (
     Prompts,
+    group_spreads,
     micro_batches,
     placed,
+    response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
@@ -109,6 +111,17 @@ class Updater:
                 and "teacher_logprobs" in self.algorithm.reads - batch.columns.keys()
             ):
                 columns["teacher_logprobs"] = self._by_teachers(batch, prompts)
+            if "position_spread" in self.algorithm.reads - batch.columns.keys():
+                columns["position_spread"] = group_spreads(
+                    models.policy,
+                    *rows,
+                    batch.group_ids,
+                    temperature=self.settings.rollout.temperature,
+                )
+            if "old_entropies" in self.algorithm.reads:
+                columns["old_entropies"] = response_entropies(
+                    models.policy, *rows, temperature=self.sampling.temperature, tokens=limit
+                )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
         return batch.with_columns(**columns)
@@ -121,7 +134,7 @@ class Updater:
         for number, teacher in enumerate(self.models.teachers):
             rows = (mine == number).nonzero()[:, 0]
             if len(rows):
-                scored[rows] = response_logprobs(
+                found = response_logprobs(
                     teacher,
                     [prompts[row] for row in rows.tolist()],
                     batch.token_ids[rows],
@@ -129,6 +142,7 @@ class Updater:
                     sampling=self.sampling,
                     tokens=self.settings.optimiser.micro_batch_tokens,
                 )
+                scored = scored.to(found.dtype).index_copy(0, rows, found)
         return scored
 
     def with_signals(

@@ -89,7 +89,9 @@ def _recipe(name: str, anchor: str | None = None, **settings: Any) -> dict[str, 
 
 
 def _strong(name: str) -> dict[str, Any]:
-    return _recipe(name, None if name in ("grpo", "dapo") else "@reference/best")
+    """The algorithm comes with what was tuned: OPD has two."""
+    recipe = _recipe(name, None if name in ("grpo", "dapo") else "@reference/best")
+    return {key: value for key, value in recipe.items() if key != "algorithm"}
 
 
 def _weak(name: str, **settings: Any) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+import math
+
+import torch
+
+from jumar import algorithms
+from jumar.algorithm import compute_signals
+from jumar.algorithms.copo import answer_entropy
+from jumar.types import RolloutBatch, Signals
+
+from .hand import gradient_of, loss_of, near, rollout, tokens
+
+
+def asked(rewards: list[float], answers: list[int], groups: list[int]) -> RolloutBatch:
+    return rollout(rewards, groups=groups, answer_ids=torch.tensor(answers))
+
+
+def signals_of(batch: RolloutBatch, **settings: float) -> Signals:
+    return compute_signals(algorithms.copo(**settings), batch, {})[0]
+
+
+def test_the_entropy_of_answers_by_hand() -> None:
+    # {7, 7, 8, 9}: 1/2 * 1 + 2 * 1/4 * 2 = 1.5 bits; {7, 7}: none, though it is answered elsewhere
+    batch = asked([1.0] * 6, [7, 7, 8, 9, 7, 7], [0, 0, 0, 0, 1, 1])
+    near(answer_entropy(batch), [1.5] * 4 + [0.0] * 2)
+
+
+def test_both_advantages_and_the_share_by_hand() -> None:
+    # group 0: rewards {1, 1, 0, 0} of answers {7, 7, 8, 9}: Q = 0.5 * (1 - 0.5 * 1.5) = 0.125
+    # group 1: all right, one answer: Q = 1; mean 0.5625, std 0.618718
+    batch = asked([1.0, 1.0, 0.0, 0.0, 1.0, 1.0], [7, 7, 8, 9, 3, 3], [0, 0, 0, 0, 1, 1])
+    signals = signals_of(batch)
+    near(signals.advantages[:, 0], [0.866025, 0.866025, -0.866025, -0.866025, 0, 0], atol=1e-5)
+    near(signals.columns["prompt_advantages"], [-0.707107] * 4 + [0.707107] * 2, atol=1e-5)
+    near(signals.columns["local_share"], [1 / (1 + math.exp(-1.0))] * 4 + [0.0] * 2)
+
+
+def test_where_all_agree_right_groups_are_raised_and_wrong_ones_lowered() -> None:
+    """GRPO is silent on both."""
+    batch = asked([1.0, 1.0, 0.0, 0.0], [3, 3, 4, 4], [0, 0, 1, 1])
+    signals = signals_of(batch)
+    assert (signals.advantages == 0).all()
+    made = {n: c for n, c in signals.columns.items() if n in ("prompt_advantages", "local_share")}
+    same = [[-1.0]] * 4
+    rows = tokens(same, old_logprobs=same, advantages=[0.0] * 4, groups=[0, 0, 1, 1], **made)
+    gradient = gradient_of(algorithms.copo(), rows)[:, 0]
+    assert (gradient[:2] < 0).all()
+    assert (gradient[2:] > 0).all()
+
+
+def test_of_two_prompts_as_right_the_consistent_one_is_preferred() -> None:
+    batch = asked([1.0, 0.0, 1.0, 0.0, 0.0, 0.0], [3, 4, 5, 6, 7, 7], [0, 0, 1, 1, 2, 2])
+    even = signals_of(batch).columns["prompt_advantages"]
+    assert torch.equal(even[0], even[2])
+    rights = asked([0.5, 0.5, 0.5, 0.5], [3, 3, 5, 6], [0, 0, 1, 1])
+    made = signals_of(rights).columns["prompt_advantages"]
+    assert made[0] > 0 > made[2]
+    level = signals_of(rights, lam=0.0).columns["prompt_advantages"]
+    assert (level == 0).all()
+
+
+def test_the_loss_is_the_blend_of_two_clipped_ones() -> None:
+    batch = tokens(
+        [[-1.0], [-1.0]],
+        old_logprobs=[[-1.0 - math.log(1.5)], [-1.0]],
+        advantages=[1.0, -1.0],
+        prompt_advantages=[-2.0, 1.0],
+        local_share=[0.25, 0.5],
+    )
+    # row 0, r = 1.5: -1.2 for A = 1, 3 for A = -2: 0.25 * -1.2 + 0.75 * 3 = 1.95
+    # row 1, r = 1: 0.5 * 1 + 0.5 * -1 = 0
+    near(loss_of(algorithms.copo(), batch), 1.95 / 2)
+    near(gradient_of(algorithms.copo(), batch)[:, 0], [0.75 * 3 / 2, 0.0])

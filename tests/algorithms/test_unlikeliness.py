@@ -1,0 +1,40 @@
+import torch
+
+from jumar import algorithms
+from jumar.algorithms.unlikeliness import unlikeliness_reward
+
+from .hand import advantages, near, rollout
+
+OLD = [[-1.0, -1.0], [-3.0, -3.0], [-2.0, -2.0], [-0.5, -0.5]]
+
+
+def test_by_hand() -> None:
+    # by mean log-prob the ranks are 2, 0, 1, 3 of 4: 1 - 0.25 * rank / 4
+    batch = rollout([1.0, 1.0, 0.0, 1.0], lengths=[2] * 4, old_logprobs=OLD)
+    near(unlikeliness_reward(batch, beta=0.25), [0.875, 1.0, 0.0, 0.8125])
+
+
+def test_the_rarest_right_answer_gains_most_and_the_likeliest_least() -> None:
+    batch = rollout([1.0, 1.0, 0.0, 1.0], lengths=[2] * 4, old_logprobs=OLD)
+    a = advantages(algorithms.unlikeliness(), batch)[:, 0]
+    assert a[1] > a[0] > a[3] > 0 > a[2]
+
+
+def test_a_long_response_is_judged_by_its_mean() -> None:
+    old = [[-1.0, None, None], [-0.9, -0.9, -0.9]]
+    batch = rollout([1.0, 1.0], lengths=[1, 3], old_logprobs=old)
+    near(unlikeliness_reward(batch, beta=0.5), [1.0, 0.75])
+
+
+def test_without_the_penalty_it_is_grpo() -> None:
+    batch = rollout([1.0, 0.0, 1.0, 0.0], lengths=[2] * 4, old_logprobs=OLD)
+    plain = algorithms.grpo()
+    torch.testing.assert_close(
+        advantages(algorithms.unlikeliness(beta=0.0), batch), advantages(plain, batch)
+    )
+    assert algorithms.unlikeliness().surrogate == plain.surrogate
+
+
+def test_groups_of_one_kind_are_dropped_so_that_rank_alone_teaches_nothing() -> None:
+    batch = rollout([1.0, 1.0, 1.0, 0.0], groups=[0, 0, 1, 1], old_logprobs=[[-1.0]] * 4)
+    assert algorithms.unlikeliness().keep(batch).tolist() == [False, False, True, True]
