@@ -35,13 +35,14 @@ TOUCHED = {
         PPOTrainer.use_critic
         "rm_scores" "uid" "old_log_probs" "ref_log_prob" "rollout_log_probs" "values"
         "prompts" "responses" "response_mask" "raw_prompt" "advantages" "returns"
-        "is_prompt" "is_padding" "min_global_steps" "max_global_steps" "seq_len"
+        "entropy" "is_prompt" "is_padding" "min_global_steps" "max_global_steps" "seq_len"
     """,
     "trainer/ppo/v1/trainer_sync.py": "PPOTrainerSync.on_init_end(self)",
     "trainer/ppo/v1/agent_loop_tq.py": """
         "input_ids" "position_ids" "loss_mask" "multi_modal_inputs" "prompt_len" "response_len"
     """,
     "trainer/ppo/v1/replay_buffer.py": '"reward_extra_info" "extra_fields" "finished"',
+    "utils/dataset/rl_dataset.py": '"extra_info"',
     "experimental/agent_loop/agent_loop.py": 'AgentLoopOutput.num_turns "teacher_logprobs"',
     "trainer/ppo/utils.py": "Role.Critic",
     "utils/config.py": "validate_config(config, use_reference_policy, use_critic)",

@@ -44,6 +44,7 @@ class JumarLoss:
         self, model_output: dict[str, Tensor], data: Any, dp_group: Any = None
     ) -> tuple[Tensor, dict[str, Metric]]:
         """(loss, metrics) of a micro-batch."""
+        assert self.scale is not None  # the worker has counted
         tokens = self.tokens(model_output, data)
         output = policy_loss(self.algorithm, tokens, self.scale)
         metrics = {**output.metrics}
@@ -54,7 +55,7 @@ class JumarLoss:
 
     def tokens(self, model_output: dict[str, Tensor], data: Any) -> TokenBatch:
         """The rows, with what carries a gradient: log-probs, entropy, or the critic's values."""
-        made = {
+        made: dict[str, Tensor] = {
             name: no_padding_2_padding(model_output[name], data).float()
             for name in ("values", "entropy")
             if name in model_output

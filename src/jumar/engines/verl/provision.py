@@ -12,8 +12,12 @@ from jumar.engines.verl.settings import VerlSettings
 from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
-EARLY = frozenset({"old_logprobs", "ref_logprobs", "rollout_logprobs", "teacher_logprobs"})
-PASSES = EARLY | {"values", "old_values"}  # what verl's own workers compute
+HERE = frozenset(
+    {
+        "old_logprobs", "old_entropies", "ref_logprobs", "rollout_logprobs", "teacher_logprobs",
+        "values", "old_values", "answer_ids",
+    }
+)  # fmt: skip
 
 
 def check(
@@ -43,6 +47,8 @@ def needs_old_pass(algorithm: Algorithm, verl: Any) -> bool:
     actor = verl.actor_rollout_ref.actor
     several = verl.data.train_batch_size * actor.ppo_epochs > actor.ppo_mini_batch_size
     early = algorithm.reward.reads | algorithm.advantage.reads
+    if "old_entropies" in algorithm.reads:
+        return True
     return "old_logprobs" in algorithm.reads and (several or "old_logprobs" in early)
 
 
@@ -127,13 +133,13 @@ def _check_sampling(algorithm: Algorithm, verl: Any) -> None:
 
 
 def _check_columns(algorithm: Algorithm, settings: VerlSettings, stored: Collection[str]) -> None:
-    missing = algorithm.reads - PASSES - frozenset(stored)
+    missing = algorithm.reads - HERE - frozenset(stored)
     if missing:
         names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
         raise ConfigurationError(
             f"`{algorithm.name}` reads {names}, which verl does not compute. The loss has nothing "
-            "to compare with. Set jumar.values.file for V*, jumar.batch and jumar.signal for a "
-            "stored signal, or choose an algorithm that does not read it."
+            "to work with. Set jumar.values.file for V*, jumar.columns for a number of each "
+            "prompt, jumar.batch and jumar.signal for what is stored, or choose another algorithm."
         )
     early = early_reads(algorithm) - frozenset(stored)
     if settings.batch is not None and early:

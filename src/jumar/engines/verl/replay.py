@@ -37,7 +37,7 @@ class FixedBatch:
     @classmethod
     def read(cls, settings: VerlSettings) -> Self:
         """As the verbs `sample` and `log_ratio` leave it and its signal."""
-        columns: dict[str, Tensor] = {}
+        columns: dict[str, Any] = {}
         for name in ("batch", "signal"):
             place: Path | None = getattr(settings, name)
             if place is not None and not (place / BATCH).is_file():

@@ -29,6 +29,7 @@ class VerlSettings(Settings):
 
     algorithm: str | dict[str, Any]
     values: ValueSettings | None = None
+    columns: tuple[str, ...] = ()  # numbers per prompt that the data set has in `extra_info`
     batch: Path | None = None  # a fixed batch that is trained on, instead of sampling
     signal: Path | None = None  # the log-ratio of that batch, as the verb `log_ratio` leaves it
     full_mark: float = 1.0  # `correct` is a score of at least this, where there is no `acc`

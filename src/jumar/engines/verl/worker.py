@@ -21,11 +21,14 @@ from jumar.engines.verl.host import (
 )
 from jumar.engines.verl.loss import JumarLoss, source_digest
 from jumar.errors import EngineError
+from jumar.pieces import Piece
 from jumar.types import LossScale, Metrics, sum_metrics
 
 
 class JumarTrainingWorker(TrainingWorker):
     """Trains one model, the actor or the critic, with a JumarLoss and no other."""
+
+    loss_fn: Any
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def set_loss_fn(self, loss_fn: Any) -> None:
@@ -52,7 +55,7 @@ class JumarTrainingWorker(TrainingWorker):
             )
         scale = self._scale(data)
         if loss.algorithm.batch_stats is not None:
-            scale = replace(scale, stats=self._stats(data, loss))
+            scale = replace(scale, stats=self._stats(data, loss, loss.algorithm.batch_stats))
         self.loss_fn = replace(loss, scale=scale)
         return super().train_batch(data)
 
@@ -70,13 +73,13 @@ class JumarTrainingWorker(TrainingWorker):
             stage_step=data[STEP],
         )
 
-    def _stats(self, data: Any, loss: JumarLoss) -> Metrics:
+    def _stats(self, data: Any, loss: JumarLoss, batch_stats: Piece) -> Metrics:
         """`batch_stats` over the rows of all ranks, by verl's own pass without gradient."""
         found: list[Metrics] = []
 
         def collect(model_output: Any, data: Any, dp_group: Any = None) -> Any:
             tokens = loss.tokens(model_output, data)
-            found.append(loss.algorithm.batch_stats(tokens))
+            found.append(batch_stats(tokens))
             return tokens.logprobs.new_zeros(()), {}
 
         self.loss_fn = collect
