@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 import verl.trainer.config
@@ -36,13 +37,14 @@ from verl.workers.config import (
 from jumar.algorithm import Algorithm
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.sampler import Sampling
+from jumar.engines.verl import columns
 from jumar.engines.verl.trainer import JumarTrainer
 from jumar.engines.verl.worker import JumarTrainingWorker
 
 from .case import EOS, LIMIT, PAD, Case, Found, case
 from .records import About
 from .verl_queue import Queue, standing_in
-from .verl_section import section
+from .verl_section import FIRST_ID, NUMBERS, section
 
 ABOUT = About(
     name="verl",
@@ -79,7 +81,8 @@ SMALL = [
 
 def theirs(algorithm: Algorithm, case: Case, folder: Path) -> Found:
     """One optimiser step by verl's trainer."""
-    with standing_in() as queue:
+    named = mock.patch.object(columns, "prompt_id", int)  # each prompt is asked by its id
+    with standing_in() as queue, named:
         return models().step(algorithm, queue, case, folder)[0]
 
 
@@ -93,7 +96,9 @@ class Host:
     """The case's models in verl's workers, for any number of algorithms."""
 
     def __init__(self, case: Case, folder: Path) -> None:
-        self.places = places = {name: folder / name for name in ("policy", "earlier", "reference", "critic")}
+        self.places = places = {
+            name: folder / name for name in ("policy", "earlier", "reference", "critic")
+        }
         for name, path in places.items():
             _save(getattr(case, name), path)
         self.policy, self.earlier = worker(places["policy"]), worker(places["earlier"], frozen=True)
@@ -157,10 +162,12 @@ def sample(queue: Queue, case: Case, *, teacher: bool) -> None:
     loop.distillation_enabled, loop.teacher_key = teacher, "data_source"
     loop.teacher_server_manager = SimpleNamespace(compute_teacher_logprobs_single=taught)
     for row, group in enumerate(case.rollout.group_ids.tolist()):
+        asked = [{"role": "user", "content": str(FIRST_ID + group)}]
+        numbers = {name: float(case.rollout[name][row]) for name in NUMBERS}
         asyncio.run(
             loop._agent_loop_postprocess(
                 answer(case, row), validate=False, uid=f"g{group}", session_id=row % 4,
-                global_steps=1, raw_prompt=[{"role": "user", "content": f"prompt {group}"}],
+                global_steps=1, raw_prompt=asked, extra_info=numbers,
             )
         )  # fmt: skip
     done = {"is_prompt": True, "status": "finished", "global_steps": 1}
@@ -179,7 +186,11 @@ def answer(case: Case, row: int) -> AgentLoopOutput:
         reward_score=float(batch.scores[row]),
         num_turns=2,
         metrics={},
-        extra_fields={"min_global_steps": 0, "max_global_steps": 0},
+        extra_fields={
+            "min_global_steps": 0,
+            "max_global_steps": 0,
+            "reward_extra_info": {"pred": int(batch.answer_ids[row])},
+        },
     )
 
 

@@ -66,7 +66,10 @@ class JumarLoss:
             logprobs = torch.zeros_like(made["values"])  # the critic's worker has none
         if "old_log_probs" not in data:
             made["old_logprobs"] = logprobs.detach()  # no pass was needed
-        return tokens_of(data, logprobs, **made)
+        tokens = tokens_of(data, logprobs, **made)
+        alive = tokens.mask.any(dim=1).nonzero()[:, 0]
+        # what is not trained on belongs to no group; one row stays, for its graph
+        return tokens.select(alive if len(alive) else alive.new_zeros(1))
 
 
 def of_policy(algorithm: Algorithm) -> JumarLoss:
