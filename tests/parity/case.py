@@ -26,6 +26,7 @@ from jumar.engines.local.models import new_critic
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
+from jumar.tasks.task import content_hash
 from jumar.types import RolloutBatch
 
 VOCABULARY, TOOL, EOS, PAD = 64, 0, 1, 2  # the tool writes 0, as batches keep no foreign token
@@ -209,7 +210,7 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         correct=rewards == 1.0,
         rewards=rewards,
         group_ids=group_ids,
-        prompt_ids=1000 + group_ids,
+        prompt_ids=torch.tensor([content_hash(f"prompt {g}") for g in range(4)])[group_ids],
         sample_ids=torch.arange(count).repeat(4),
         rollout_logprobs=noisy.float().to(dtype),  # float32 is all that hosts carry
         optimal_values=torch.tensor(OPTIMAL_VALUES)[group_ids],
@@ -217,6 +218,12 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         budgets=torch.tensor(BUDGETS)[group_ids],
         answer_ids=torch.tensor(ANSWERS).flatten(),
         signal=torch.randn(mask.shape).to(dtype),
+        baseline_rewards=torch.tensor(OPTIMAL_VALUES)[group_ids],
+        answer_ids=token_ids[:, 0] % 3,
+        reward_parts=torch.stack([rewards, (lengths % 2).to(rewards)], dim=1),
+        budgets=LIMIT / 2 * (torch.arange(count).repeat(4) % 2),
+        tool_calls=(before_end & ~mask).sum(dim=1),
+        cut_values=torch.where(before_end.cumsum(dim=1) % 3 == 1, rewards[:, None] / 2, torch.nan),
     )
     return prompts, rollout
 

@@ -58,6 +58,7 @@ def theirs(
             report_to=[],
             save_strategy="no",
             disable_tqdm=True,
+            seed=0,  # as the case's: draws are of seed, step, prompt and sample
             optim="sgd",
             learning_rate=0.0,
             max_grad_norm=0.0,

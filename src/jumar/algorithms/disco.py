@@ -22,12 +22,13 @@ from jumar.algorithm import Algorithm, Penalty
 from jumar.ops.group import group_min, group_sum
 from jumar.ops.masked import response_mean
 from jumar.ops.ratio import ratio
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import Metrics, TokenBatch
 
 Score = Literal["log_likelihood", "ratio"]
 
 
+@promises("per_response")
 @reads("old_logprobs")
 def discriminative_loss(tokens: TokenBatch, *, score: Score, tau: float | None) -> Tensor:
     """[B]: the row's share of its group's loss; 0 where the group has no two kinds."""

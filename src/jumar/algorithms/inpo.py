@@ -18,10 +18,11 @@ from jumar.algorithm import Algorithm
 from jumar.filters import extremes
 from jumar.ops.group import group_centred, group_size, group_sum
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("ref_logprobs", "old_logprobs")
 def nash_regression(tokens: TokenBatch, *, eta: float, tau: float) -> Tensor:
     """[B]: half of its pair's squared error."""

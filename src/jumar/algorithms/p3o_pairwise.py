@@ -22,13 +22,14 @@ from jumar.algorithm import Algorithm
 from jumar.ops.group import group_size
 from jumar.ops.masked import response_sum
 from jumar.ops.ratio import MAX_LOG_RATIO
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.rewards import kl_in_reward, verifier_reward
 from jumar.types import TokenBatch
 
 Clipping = Literal["separate", "joint"]
 
 
+@promises("per_response")
 @reads("old_logprobs")
 def pairwise_surrogate(
     tokens: TokenBatch, *, clipping: Clipping, clip_low: float, clip_high: float

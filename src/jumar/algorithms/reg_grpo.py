@@ -19,11 +19,12 @@ from jumar.ops.group import group_centred, group_size, group_sum
 from jumar.ops.masked import response_mean as mean_over_tokens
 from jumar.ops.masked import response_sum
 from jumar.penalties.kl import sampled_kl
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.schedules import Schedule
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("old_logprobs")
 def advantage_regression(tokens: TokenBatch, *, floor: float) -> Tensor:
     """[B]: squared distance of the normalised log-ratio of the response from its advantage."""

@@ -16,10 +16,11 @@ from jumar.algorithm import Algorithm
 from jumar.algorithms.dpo import dpo
 from jumar.ops.group import group_centred, group_size, group_sum
 from jumar.ops.masked import response_mean
-from jumar.pieces import piece
+from jumar.pieces import piece, promises
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 def margin_loss(tokens: TokenBatch, *, beta: float, margin: float) -> Tensor:
     """[B]: half of its pair's loss."""
     side = group_centred(tokens.rewards, tokens.group_ids).sign()

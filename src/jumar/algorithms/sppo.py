@@ -15,11 +15,12 @@ from torch import Tensor
 from jumar.aggregates import response_mean
 from jumar.algorithm import Algorithm
 from jumar.ops.masked import response_sum
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.rewards import win_rate
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("old_logprobs")
 def win_rate_regression(tokens: TokenBatch, *, eta: float) -> Tensor:
     """[B]: squared distance of the response's log-ratio from eta times its lead over a draw."""

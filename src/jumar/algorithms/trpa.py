@@ -17,11 +17,12 @@ from jumar.algorithm import Algorithm, Penalty
 from jumar.ops.group import group_size, group_sum
 from jumar.ops.masked import response_mean
 from jumar.penalties.kl import sampled_kl
-from jumar.pieces import piece, reads
+from jumar.pieces import piece, promises, reads
 from jumar.schedules import Schedule
 from jumar.types import TokenBatch
 
 
+@promises("per_response")
 @reads("ref_logprobs")
 def ranked_preferences(tokens: TokenBatch, *, beta: float, anisotropy: float) -> Tensor:
     """[B]: the row's share of its group's loss; a pair belongs to its better response."""

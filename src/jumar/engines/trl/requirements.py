@@ -7,12 +7,13 @@ from importlib.metadata import version
 from typing import Any
 
 from jumar.algorithm import Algorithm
-from jumar.engines.local.provision import needs
+from jumar.engines.local.provision import OF_SAMPLES, needs
 from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
 SUPPORTED = "1.16."  # more of it than is public is touched
 FROM_MODELS = frozenset({"old_logprobs", "ref_logprobs", "teacher_logprobs", "rollout_logprobs"})
+OF_RESPONSES = OF_SAMPLES | {"old_entropies", "position_spread", "tool_calls"}
 REPLACED = (  # settings of GRPOConfig about advantages and loss, which the algorithm brings itself
     "beta", "epsilon", "epsilon_high", "delta", "loss_type", "importance_sampling_level",
     "scale_rewards", "multi_objective_aggregation", "top_entropy_quantile", "entropy_coef",
@@ -72,6 +73,12 @@ def check_algorithm(
 
 def _check_column(name: str, column: str, columns: Collection[str] | None) -> None:
     meaning = f"`{column}` ({COLUMNS[column].meaning})" if column in COLUMNS else f"`{column}`"
+    if column in OF_RESPONSES:
+        raise ConfigurationError(
+            f"`{name}` reads {meaning}, which our own engine makes of the responses that it "
+            "samples, but TRL's trainer does not. There is nothing to read it from. Use jumar's "
+            "own engine."
+        )
     if column not in COLUMNS or COLUMNS[column].shape != "B":
         raise ConfigurationError(
             f"`{name}` reads {meaning}, one number per token of a stored response, but TRL samples "
