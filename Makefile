@@ -7,10 +7,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODULES=verl_on_cpu HF_HUB_OFFLINE=1
+
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-browser test-trackers check fix docs golden parity size wheel results coverage system-deps clean
+.PHONY: quickstart test test-browser test-trackers test-verl check fix docs golden parity parity-verl size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -30,6 +32,9 @@ test-browser: $(VENV)/.browser  ## the report in a headless Chromium; ten minute
 
 test-trackers: .venv-trackers/.ready  ## each tracker with its real package; ten minutes at most
 	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 10m .venv-trackers/bin/pytest -q tests/trackers
+
+test-verl: .venv-verl/.ready  ## verl's own trainer and workers, on the processor; 25 minutes at most
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 25m .venv-verl/bin/pytest -q tests/verl
 
 check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/ruff format --check
@@ -55,6 +60,10 @@ parity: $(VENV)/.dev  ## measure every algorithm in every host, and write the pa
 	cd tests && TRL_EXPERIMENTAL_SILENCE=1 OMP_NUM_THREADS=1 ../$(BIN)/python -W ignore -m parity local trl
 	$(BIN)/python scripts/parity.py
 
+parity-verl: .venv-verl/.ready  ## the same in verl; minutes
+	cd tests && $(VERL_ON_CPU) OMP_NUM_THREADS=1 ../.venv-verl/bin/python -W ignore -m parity verl
+	$(BIN)/python scripts/parity.py
+
 size:  ## lines per file, largest first; a report, not a gate
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | head -30
 
@@ -71,7 +80,7 @@ system-deps:  ## Debian packages that the tests need: a browser and its driver
 	scripts/system-deps.sh chromium chromium-driver
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .venv-trackers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf $(VENV) .venv-trackers .venv-verl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -101,4 +110,11 @@ $(VENV)/.browser: $(VENV)/.dev
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-trackers.txt \
 		--editable '.[tensorboard,wandb,trackio,mlflow]' pytest hypothesis
+	@touch $@
+
+.venv-verl/.ready: pyproject.toml constraints-verl.txt $(wildcard tests/verl/cpu/*)
+	$(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+		--requirement constraints-verl.txt --editable . tests/verl/cpu
 	@touch $@
