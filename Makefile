@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-browser test-trackers check fix docs golden size wheel results coverage system-deps clean
+.PHONY: quickstart test test-browser test-trackers test-vllm check fix docs golden size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -30,6 +30,9 @@ test-browser: $(VENV)/.browser  ## the report in a headless Chromium; ten minute
 
 test-trackers: .venv-trackers/.ready  ## each tracker with its real package; ten minutes at most
 	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 10m .venv-trackers/bin/pytest -q tests/trackers
+
+test-vllm: .venv-vllm/.ready  ## the engine vllm with vLLM's CPU build; 15 minutes at most
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-vllm/bin/pytest -q tests/vllm
 
 check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/ruff format --check
@@ -66,7 +69,7 @@ system-deps:  ## Debian packages that the tests need: a browser and its driver
 	scripts/system-deps.sh chromium chromium-driver
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .venv-trackers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf $(VENV) .venv-trackers .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -96,4 +99,13 @@ $(VENV)/.browser: $(VENV)/.dev
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-trackers.txt \
 		--editable '.[tensorboard,wandb,trackio,mlflow]' pytest hypothesis
+	@touch $@
+
+# without their dependencies: vLLM names torchvision, torchaudio and torchcodec, which it does not
+# need here and whose builds for CUDA break transformers
+.venv-vllm/.ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+		--requirement constraints-vllm.txt --editable .
 	@touch $@

@@ -17,6 +17,7 @@ from jumar.engines.settings import (
     RolloutSettings,
     ScoringSettings,
     Settings,
+    VllmSettings,
 )
 from jumar.errors import ConfigurationError
 from jumar.tasks.task import Task
@@ -50,7 +51,7 @@ class RunConfig(Settings):
     task: str = Field(min_length=1)  # gym:NAME, gsm8k, math, file:PATH.jsonl, module:function
     algorithm: AlgorithmConfig
     program: ProgramConfig = ProgramConfig.model_validate("plain")
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "vllm"] = "local"  # vllm draws the responses; training is local
     reference: str | None = "initial"  # or a model directory, a checkpoint, a run directory
     teacher: str | dict[str, str] | None = None  # several: by the `teacher` column of each row
     rewards: tuple[RewardFunction, ...] = ()
@@ -62,6 +63,7 @@ class RunConfig(Settings):
     judge: JudgeSettings = JudgeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    vllm: VllmSettings = VllmSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -97,7 +99,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        checks = (_decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge)
+        checks = (_decay, _stored_rows, _rewards, _minibatches, _prompts, _best_swap, _judge, _vllm)
         for check in checks:
             check(self)
         return self
@@ -198,6 +200,25 @@ def _judge(config: RunConfig) -> None:
             "`judge.url` needs to be the address of an OpenAI-compatible endpoint, as "
             "https://host/v1, without a name or password in it, because it is written into records."
             " Correct it, and give the key by judge.key_variable."
+        )
+
+
+def _vllm(config: RunConfig) -> None:
+    server, chosen = config.vllm.server, config.vllm
+    if config.engine != "vllm" and chosen != VllmSettings():
+        raise ConfigurationError(
+            f"`vllm` has settings, but `engine` is {config.engine}, which would ignore them. Set "
+            "engine to vllm, or leave them out."
+        )
+    if server is not None and not _is_web_address(server):
+        raise ConfigurationError(
+            f"`vllm.server` is {server}, but needs to be the address of a vLLM server, to be asked. "
+            "Write it as http://127.0.0.1:8000, without a name or password in it."
+        )
+    if server is not None and chosen.arguments:
+        raise ConfigurationError(
+            "`vllm.arguments` are those of a vLLM that the run starts, but `vllm.server` names one "
+            "that runs already, so they would be ignored. Give them to the server, or leave one out."
         )
 
 

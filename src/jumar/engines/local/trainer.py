@@ -182,7 +182,7 @@ class LocalTrainer:
             self._state, trained = self._updater.update(
                 rollout.batch, rollout.prompts, self._state, watch
             )
-            numbers |= trained
+            numbers |= trained | self.policy.synchronise()
             if kept:
                 self._records.write_rollout(
                     now,
@@ -262,6 +262,7 @@ class LocalTrainer:
                 self._best = {}
                 fitted, _ = load_model(model, dtype=self.settings.loading.dtype)
                 self.policy.model.load_state_dict(fitted.state_dict())
+                self.policy.synchronise()
                 self._trained.forget_moments()
                 self.step = self._planned
                 if self.settings.evaluation.every:
@@ -323,6 +324,7 @@ class LocalTrainer:
         else:
             self._let_go()
         self._trained.read(path, self.settings.loading.dtype)
+        self.policy.synchronise()
         self._state = load_file(path / "algorithm-state.safetensors")
         self.step, self._order.position = state["step"], state["position"]
         self._best, self._last_score = state["best"], tuple(state["last_score"])

@@ -1,0 +1,93 @@
+"""The policy as files that vLLM loads: a whole model to start from, weights alone afterwards.
+
+Two things are written otherwise than `save_pretrained` would, because vLLM's CPU build needs it:
+
+- it has attention kernels for some head sizes only, so heads of another size (the tiny base has 24)
+  are padded with zeros, which changes no logit;
+- it packs a weight when it is loaded, and one that two layers share is packed anew for the first of
+  them only, so there the output layer gets a weight of its own.
+
+Of transformers' names this uses `core_model_loading.revert_weight_conversion`, which is not public.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from transformers.core_model_loading import revert_weight_conversion
+
+HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # with a kernel in the CPU build
+FILE = 2**30  # bytes of one file, which is also about what writing needs in memory
+
+Weights = Iterator[tuple[str, Tensor]]
+
+
+def named_weights(model: nn.Module) -> Weights:
+    """Every weight under the name that it has in a checkpoint of the model's family."""
+    yield from revert_weight_conversion(model, model.state_dict()).items()  # type: ignore[arg-type]
+
+
+def write_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
+    """A directory that vLLM starts from, and whose weights it can exchange later."""
+    config: Any = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    if (size := _padded_size(config)) is not None:
+        turned = _head_size(config) / size  # the rest of a head keeps its zeros
+        config.rope_parameters = {**config.rope_parameters, "partial_rotary_factor": turned}
+        config.head_dim = size
+    config.tie_word_embeddings = config.tie_word_embeddings and torch.cuda.is_available()
+    config.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    write_weights(model, directory)
+
+
+def write_weights(model: nn.Module, directory: Path) -> int:
+    """Safetensors files that are complete when this returns; the bytes in them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    part: dict[str, Tensor] = {}
+    total = written = number = 0
+    for name, weight in _padded(model.config, named_weights(model)):
+        part[name] = weight.detach().to("cpu", copy=True).contiguous()
+        total += part[name].nbytes
+        if total - written >= FILE:
+            save_file(part, directory / f"weights-{number:05d}.safetensors", {"format": "pt"})
+            part, written, number = {}, total, number + 1
+    if part:
+        save_file(part, directory / f"weights-{number:05d}.safetensors", {"format": "pt"})
+    return total
+
+
+def _head_size(config: Any) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+def _padded_size(config: Any) -> int | None:
+    """What heads are padded to; None where they have a kernel, or no layout that is known here."""
+    known = config.model_type == "llama" and not config.attention_bias
+    if not known or _head_size(config) in HEAD_SIZES:
+        return None
+    return min((size for size in HEAD_SIZES if size > _head_size(config)), default=None)
+
+
+def _padded(config: Any, weights: Weights) -> Weights:
+    """Llama's attention with more zeros in each head, and the same logits."""
+    size = _padded_size(config)
+    if size is None:
+        yield from weights
+        return
+    old = _head_size(config)
+    for name, weight in weights:
+        layer = name.split(".")[-2]
+        if layer == "o_proj":  # [D, heads * old]
+            weight = pad(weight.unflatten(1, (-1, old)), (0, size - old)).flatten(1)
+        elif layer in ("q_proj", "k_proj", "v_proj"):  # [heads * old, D]
+            heads = pad(weight.unflatten(0, (-1, old)), (0, 0, 0, size - old)).flatten(0, 1)
+            # vLLM divides scores by the root of the padded size
+            weight = heads * math.sqrt(size / old) if layer == "q_proj" else heads
+        yield name, weight
