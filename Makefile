@@ -41,6 +41,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/docs.py --check
 	$(BIN)/python scripts/results.py --check
+	$(BIN)/python scripts/engines.py --check
 	$(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended

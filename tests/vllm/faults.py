@@ -12,9 +12,9 @@ from pathlib import Path
 HEAD = """\
 # Faults of the vLLM engine
 
-What `make test-vllm` did to a real vLLM, how long it took until the run said so, and in which words.
-The limit is 30 seconds. Times are of {machine}, with vLLM {vllm} and
-`vllm.patience` as given. Written by `JUMAR_FAULT_TABLE=docs/results/faults-vllm.md make test-vllm`.
+What `make test-vllm` did to a real vLLM, how long it took until the run said so, and in which
+words. The limit is 30 seconds. Times are of {machine}, with vLLM {vllm}. Written by
+`JUMAR_FAULT_TABLE=docs/results/faults-vllm.md make test-vllm`.
 
 | fault | told after | what is said | the run |
 |---|---|---|---|

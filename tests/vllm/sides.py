@@ -39,9 +39,7 @@ def gaps(model: nn.Module, sampled: Sampled, sampling: Sampling, group: int = 8)
     """[N] nats between what was reported and what the trainer computes."""
     prompts = [prompt for prompt in PROMPTS for _ in range(group)]
     with torch.no_grad():
-        own = response_logprobs(
-            model, prompts, sampled.token_ids, sampled.mask, sampling=sampling
-        )
+        own = response_logprobs(model, prompts, sampled.token_ids, sampled.mask, sampling=sampling)
     return (own - sampled.logprobs).abs()[sampled.mask]
 
 

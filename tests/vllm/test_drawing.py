@@ -6,8 +6,8 @@ import torch
 from letters import EOS
 from sides import LONGEST, PROMPTS, TRUNCATED, drawn, gaps, sampler_with, texts
 
-from jumar.engines.local.models import lm_head
 from jumar.engines.local.forward import response_hidden
+from jumar.engines.local.models import lm_head
 from jumar.engines.local.sampler import LocalSampler, Sampling
 from jumar.ops.logprobs import processed_logits
 

@@ -106,7 +106,9 @@ class Served:
     def running(self) -> float:
         """Requests that it is working on."""
         said = self.get("/metrics").decode()
-        return sum(float(n) for n in re.findall(r"^vllm:num_requests_running\{.*\} (\S+)", said, re.M))
+        return sum(
+            float(n) for n in re.findall(r"^vllm:num_requests_running\{.*\} (\S+)", said, re.M)
+        )
 
     def get(self, path: str) -> bytes:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -187,6 +189,8 @@ def test_a_run_whose_server_is_killed_ends(letters, server, tmp_path):
     assert re.search(r"^The vLLM server .* failed .*--resume", said)
     assert (run.out / "checkpoints" / "step-00000002" / "manifest.json").is_file()
     noted(
-        "a server: killed in a rollout", seconds, said[:90],
+        "a server: killed in a rollout",
+        seconds,
+        said[:90],
         "ends with exit code 2; its checkpoint is whole",
     )

@@ -212,13 +212,14 @@ def _vllm(config: RunConfig) -> None:
         )
     if server is not None and not _is_web_address(server):
         raise ConfigurationError(
-            f"`vllm.server` is {server}, but needs to be the address of a vLLM server, to be asked. "
-            "Write it as http://127.0.0.1:8000, without a name or password in it."
+            f"`vllm.server` is {server}, but needs to be the address of a vLLM server, to be "
+            "asked. Write it as http://127.0.0.1:8000, without a name or password in it."
         )
     if server is not None and chosen.arguments:
         raise ConfigurationError(
             "`vllm.arguments` are those of a vLLM that the run starts, but `vllm.server` names one "
-            "that runs already, so they would be ignored. Give them to the server, or leave one out."
+            "that runs already, so they would be ignored. Give them to the server, or leave one of "
+            "the two out."
         )
 
 

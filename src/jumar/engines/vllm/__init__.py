@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import TemporaryDirectory, gettempdir
 
 from jumar.engines.contract import Observer
@@ -38,7 +39,7 @@ def vllm_sampler(
 ) -> Iterator[VllmSampler]:
     """A sampler with the policy's weights, until the context ends; a few `examples` check it."""
     chosen, rollout = settings.vllm, settings.rollout
-    with TemporaryDirectory(prefix="jumar-", dir=_place(chosen.exchange)) as name:
+    with TemporaryDirectory(prefix="jumar-", dir=_place(chosen.exchange, policy)) as name:
         engine = _engine(policy, settings, Path(name), observer)
         try:
             sampler = VllmSampler(
@@ -85,8 +86,16 @@ def _engine(
     return server
 
 
-def _place(exchange: str | None) -> str:
-    """Where weights lie on their way: in memory where the machine has such a directory."""
-    if exchange is not None:
-        return exchange
-    return str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else gettempdir()
+def _place(exchange: str | None, policy: LocalPolicy) -> str:
+    """Where weights lie on their way: in memory, where the machine has room for them there."""
+    if exchange is None:
+        size = sum(weight.nbytes for weight in policy.model.parameters())
+        fits = SHARED_MEMORY.is_dir() and disk_usage(SHARED_MEMORY).free > 3 * size
+        return str(SHARED_MEMORY) if fits else gettempdir()
+    if not os.access(exchange, os.W_OK):
+        raise ConfigurationError(
+            f"`vllm.exchange` is {exchange}, but needs to be a directory that can be written, for "
+            "the weights on their way to vLLM. Make it, or leave it out where both are on one "
+            "machine."
+        )
+    return exchange

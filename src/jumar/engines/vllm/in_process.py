@@ -20,7 +20,7 @@ from jumar.errors import ConfigurationError
 
 ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # the copy of a process with threads can deadlock
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
 }
 ENVIRONMENT_ON_CPU = {

@@ -75,7 +75,9 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 def _looks(like: int | None) -> str:
     if like is None:
-        return "A part of its weights is missing or wrong: they are neither the new nor earlier ones"
+        return (
+            "A part of its weights is missing or wrong: they are neither the new nor earlier ones"
+        )
     if like == 1:
         return "It still has the weights of before: the synchronisation was skipped"
     return f"It has the weights of {like} synchronisations ago: they are stale"

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from socket import SHUT_RDWR
 from typing import Any
@@ -28,8 +28,7 @@ class Server:
     """An engine that somebody started."""
 
     def __init__(self, address: str, *, patience: float) -> None:
-        parts = urlsplit(address)
-        self.name, self._place = f"The vLLM server {address}", (parts.hostname, parts.port)
+        self.name, self._address = f"The vLLM server {address}", urlsplit(address)
         self._open: set[HTTPConnection] = set()
         within(self, patience, self._ask_about_model)
 
@@ -115,7 +114,9 @@ class Server:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> Iterator[HTTPResponse]:
         """An answer with status 200. How long it may take is the affair of who waits for it."""
-        connection = HTTPConnection(*self._place, timeout=CONNECT)  # no proxy, no redirection
+        kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
+        # neither a proxy nor a redirection is followed
+        connection = kind(self._address.hostname or "", self._address.port, timeout=CONNECT)
         self._open.add(connection)
         try:
             connection.connect()

@@ -1,11 +1,8 @@
 """The policy as files that vLLM loads: a whole model to start from, weights alone afterwards.
 
-Two things are written otherwise than `save_pretrained` would, because vLLM's CPU build needs it:
-
-- it has attention kernels for some head sizes only, so heads of another size (the tiny base has 24)
-  are padded with zeros, which changes no logit;
-- it packs a weight when it is loaded, and one that two layers share is packed anew for the first of
-  them only, so there the output layer gets a weight of its own.
+A weight that two layers share is written for both, because vLLM may pack each layer's own copy.
+vLLM's CPU build has attention kernels for some head sizes only; heads of another size (the tiny
+base has 24) are padded with zeros, which changes no logit.
 
 Of transformers' names this uses `core_model_loading.revert_weight_conversion`, which is not public.
 """
@@ -16,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -30,7 +26,7 @@ Weights = Iterator[tuple[str, Tensor]]
 
 def named_weights(model: nn.Module) -> Weights:
     """Every weight under the name that it has in a checkpoint of the model's family."""
-    yield from revert_weight_conversion(model, model.state_dict()).items()  # type: ignore[arg-type]
+    yield from revert_weight_conversion(model, model.state_dict()).items()
 
 
 def write_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
@@ -41,7 +37,6 @@ def write_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
         turned = _head_size(config) / size  # the rest of a head keeps its zeros
         config.rope_parameters = {**config.rope_parameters, "partial_rotary_factor": turned}
         config.head_dim = size
-    config.tie_word_embeddings = config.tie_word_embeddings and torch.cuda.is_available()
     config.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     write_weights(model, directory)
@@ -64,7 +59,7 @@ def write_weights(model: nn.Module, directory: Path) -> int:
 
 
 def _head_size(config: Any) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(getattr(config, "head_dim", 0) or config.hidden_size // config.num_attention_heads)
 
 
 def _padded_size(config: Any) -> int | None:
@@ -85,9 +80,11 @@ def _padded(config: Any, weights: Weights) -> Weights:
     for name, weight in weights:
         layer = name.split(".")[-2]
         if layer == "o_proj":  # [D, heads * old]
-            weight = pad(weight.unflatten(1, (-1, old)), (0, size - old)).flatten(1)
+            heads = weight.reshape(weight.shape[0], -1, old)
+            weight = pad(heads, (0, size - old)).flatten(1)
         elif layer in ("q_proj", "k_proj", "v_proj"):  # [heads * old, D]
-            heads = pad(weight.unflatten(0, (-1, old)), (0, 0, 0, size - old)).flatten(0, 1)
-            # vLLM divides scores by the root of the padded size
-            weight = heads * math.sqrt(size / old) if layer == "q_proj" else heads
+            heads = weight.reshape(-1, old, weight.shape[1])
+            weight = pad(heads, (0, 0, 0, size - old)).flatten(0, 1)
+            if layer == "q_proj":  # vLLM divides scores by the root of the padded size
+                weight = weight * math.sqrt(size / old)
         yield name, weight
