@@ -12,7 +12,7 @@ VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODUL
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-browser test-trackers test-verl check fix docs golden parity parity-verl size wheel results coverage system-deps clean
+.PHONY: quickstart test test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -36,6 +36,9 @@ test-trackers: .venv-trackers/.ready  ## each tracker with its real package; ten
 test-verl: .venv-verl/.ready  ## verl's own trainer and workers, on the processor; 25 minutes at most
 	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 25m .venv-verl/bin/pytest -q tests/verl
 
+test-vllm: .venv-vllm/.ready  ## the engine vllm with vLLM's CPU build; 15 minutes at most
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-vllm/bin/pytest -q tests/vllm
+
 check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -44,6 +47,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/python scripts/docs.py --check
 	$(BIN)/python scripts/results.py --check
 	$(BIN)/python scripts/parity.py --check
+	$(BIN)/python scripts/engines.py --check
 	$(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended
@@ -80,7 +84,7 @@ system-deps:  ## Debian packages that the tests need: a browser and its driver
 	scripts/system-deps.sh chromium chromium-driver
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .venv-trackers .venv-verl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf $(VENV) .venv-trackers .venv-verl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -117,4 +121,13 @@ $(VENV)/.browser: $(VENV)/.dev
 	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
 		--requirement constraints-verl.txt --editable . tests/verl/cpu
+	@touch $@
+
+# without their dependencies: vLLM names torchvision, torchaudio and torchcodec, which it does not
+# need here and whose builds for CUDA break transformers
+.venv-vllm/.ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+		--requirement constraints-vllm.txt --editable .
 	@touch $@

@@ -50,7 +50,7 @@ BAD = [
     ({"optimiser": {"learning_rate": float("nan")}}, "`optimiser.learning_rate` is nan", "finite"),
     ({"seed": -1}, "`seed` is -1", "at least 0"),
     ({"seed": 2**63}, "`seed`", "less than"),
-    ({"engine": "verl"}, "`engine` is 'verl'", "'local'"),
+    ({"engine": "verl"}, "`engine` is 'verl'", "'local' or 'vllm'"),
     ({"task": ""}, "`task` is ''", "text"),
     ({"task": None}, "`task` is null", "text"),
     ({"task": "\ud800"}, "not Unicode", "Remove"),
@@ -115,6 +115,17 @@ TOGETHER = [
         {"program": {"name": "ratchet", "swap": "best"}, "evaluation": {"every": 0}},
         "no best checkpoint",
         "between 1 and 80",
+    ),
+    ({"vllm": {"patience": 5.0}}, "`vllm` has settings, but `engine` is local", "engine to vllm"),
+    (
+        {"engine": "vllm", "vllm": {"server": "localhost:8000"}},
+        "`vllm.server` is localhost:8000",
+        "http://127.0.0.1:8000",
+    ),
+    (
+        {"engine": "vllm", "vllm": {"server": "http://a:1", "arguments": {"seed": 1}}},
+        "would be ignored",
+        "Give them to the server",
     ),
 ]
 

@@ -6,6 +6,7 @@
     ├── ShapeError         (ValueError)    a tensor of another shape or kind than the table says
     ├── DataError          (ValueError)    a file, a row, a model directory
     └── EngineError        (RuntimeError)  a run that cannot go on
+        └── SynchronisationError           a sampler that has other weights than the trainer
 
 Every message has four parts: who, what it needs, why, what to do.
 """
@@ -40,6 +41,10 @@ class DataError(JumarError, ValueError):
 
 class EngineError(JumarError, RuntimeError):
     """A run that cannot go on."""
+
+
+class SynchronisationError(EngineError):
+    """A sampler that has other weights than the trainer."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

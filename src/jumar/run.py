@@ -8,6 +8,7 @@ final/ (and adapter/, with LoRA), summary.json, curves.png and report.html.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -38,6 +39,7 @@ from jumar.engines.local.preparation import (
     with_fitting_prompts,
 )
 from jumar.engines.local.provision import Teacher, check_provided
+from jumar.engines.local.sampler import Sampler
 from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import EngineSettings
 from jumar.errors import ConfigurationError
@@ -146,7 +148,8 @@ class Run:
             settings = settings.model_copy(update={"evaluation": never})
         check_examples(task, policy, settings)
         check_routes(task, self._teacher())
-        with scoring_pool(verifier, settings) as pool:
+        sampler = self._sampler(policy, task, settings, observer)
+        with sampler as policy.sampler, scoring_pool(verifier, settings) as pool:
             trainer = self._trainer(algorithm, policy, pool, task, settings, observer)
             from_main(self._make_directory)  # from here on nothing is wrong with the input
             tracking = self.config.tracking
@@ -170,6 +173,16 @@ class Run:
                 curves(self.directory)
             write_report(self.directory)
         return summary
+
+    def _sampler(
+        self, policy: LocalPolicy, task: Task, settings: EngineSettings, observer: Observer
+    ) -> AbstractContextManager[Sampler]:
+        """What draws the policy's responses, for as long as the run lasts."""
+        if self.config.engine == "local":
+            return nullcontext(policy.sampler)
+        from jumar.engines.vllm import vllm_sampler
+
+        return vllm_sampler(policy, task.train, settings, observer)
 
     def _trainer(
         self,

@@ -218,10 +218,7 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         budgets=torch.tensor(BUDGETS)[group_ids],
         answer_ids=torch.tensor(ANSWERS).flatten(),
         signal=torch.randn(mask.shape).to(dtype),
-        baseline_rewards=torch.tensor(OPTIMAL_VALUES)[group_ids],
-        answer_ids=token_ids[:, 0] % 3,
         reward_parts=torch.stack([rewards, (lengths % 2).to(rewards)], dim=1),
-        budgets=LIMIT / 2 * (torch.arange(count).repeat(4) % 2),
         tool_calls=(before_end & ~mask).sum(dim=1),
         cut_values=torch.where(before_end.cumsum(dim=1) % 3 == 1, rewards[:, None] / 2, torch.nan),
     )

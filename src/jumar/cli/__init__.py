@@ -69,7 +69,7 @@ def train(
     algorithm: Annotated[
         str | None, typer.Option(metavar="A", help="A name of `jumar list algorithms`.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(metavar="E", help="local.")] = None,
+    engine: Annotated[str | None, typer.Option(metavar="E", help="local or vllm.")] = None,
     settings: Settings = None,
     seed: Annotated[
         int | None, typer.Option(metavar="S", help="Another seed, another run.")

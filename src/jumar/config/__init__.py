@@ -68,11 +68,12 @@ def dump(config: RunConfig) -> str:
 
 
 def same_run(text: str, config: RunConfig) -> bool:
-    """Whether `text` was dumped for this run; what it learns depends on no tracker, no judge and no
-    number of processes.
+    """Whether `text` was dumped for this run; what it learns depends on no tracker, no judge, no
+    number of processes, and not on where vLLM runs.
     """
     there, here = (read(dumped, source="config.yaml") for dumped in (text, dump(config)))
-    names = (there.keys() | here.keys()) - {"tracker", "tracking", "judge", "distributed"}
+    apart = {"tracker", "tracking", "judge", "distributed", "vllm"}
+    names = (there.keys() | here.keys()) - apart
     return all(name in there and name in here and there[name] == here[name] for name in names)
 
 

@@ -21,6 +21,7 @@ from jumar.engines.settings import (
     RolloutSettings,
     ScoringSettings,
     Settings,
+    VllmSettings,
 )
 from jumar.errors import ConfigurationError
 from jumar.tasks.task import Task
@@ -54,7 +55,7 @@ class RunConfig(Settings):
     task: str = Field(min_length=1)  # gym:NAME, gsm8k, math, file:PATH.jsonl, module:function
     algorithm: AlgorithmConfig
     program: ProgramConfig = ProgramConfig.model_validate("plain")
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "vllm"] = "local"  # vllm draws the responses; training is local
     reference: str | None = "initial"  # or a model directory, a checkpoint, a run directory
     teacher: str | dict[str, str] | None = None  # several: by the `teacher` column of each row
     rewards: tuple[RewardFunction, ...] = ()
@@ -69,6 +70,7 @@ class RunConfig(Settings):
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     distributed: DistributedSettings = DistributedSettings()
+    vllm: VllmSettings = VllmSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
     plan: PlanSettings = Field(default=PlanSettings(), exclude=True)  # of `jumar plan` alone
@@ -107,7 +109,7 @@ class RunConfig(Settings):
     def _fits_together(self) -> Self:
         checks = (
             _decay, _stored_rows, _correction, _rewards, _minibatches, _prompts, _best_swap, _judge,
-            _lora, _alignment,
+            _lora, _alignment, _vllm,
         )  # fmt: skip
         for check in checks:
             check(self)
@@ -243,6 +245,26 @@ def _alignment(config: RunConfig) -> None:
             "`diagnostics.alignment_every` is set, but `distributed.sharding` is full: the score "
             "goes backward through the head alone, and FSDP goes back through whole models only. "
             "Set one of them to 0 or none."
+        )
+
+
+def _vllm(config: RunConfig) -> None:
+    server, chosen = config.vllm.server, config.vllm
+    if config.engine != "vllm" and chosen != VllmSettings():
+        raise ConfigurationError(
+            f"`vllm` has settings, but `engine` is {config.engine}, which would ignore them. Set "
+            "engine to vllm, or leave them out."
+        )
+    if server is not None and not _is_web_address(server):
+        raise ConfigurationError(
+            f"`vllm.server` is {server}, but needs to be the address of a vLLM server, to be "
+            "asked. Write it as http://127.0.0.1:8000, without a name or password in it."
+        )
+    if server is not None and chosen.arguments:
+        raise ConfigurationError(
+            "`vllm.arguments` are those of a vLLM that the run starts, but `vllm.server` names one "
+            "that runs already, so they would be ignored. Give them to the server, or leave one of "
+            "the two out."
         )
 
 

@@ -4,7 +4,7 @@ An unknown key is an error. Every field's comment says its unit; the defaults su
 billion parameters, and recipes for small ones say what they change.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -174,6 +174,16 @@ class PlanSettings(Settings):
     update_tokens_per_second: float | None = Field(default=None, gt=0)  # measured, per GPU
 
 
+class VllmSettings(Settings):
+    """Where the engine `vllm` draws responses, and when it is given up."""
+
+    server: str | None = None  # as http://127.0.0.1:8000; null: vLLM is started by the run
+    arguments: dict[str, Any] = {}  # of vllm.LLM, where the run starts it
+    exchange: str | None = None  # directory for weights that the server sees too; null: /dev/shm
+    patience: float = Field(default=20.0, gt=0)  # seconds without a token; then it hangs
+    tolerance: float | None = Field(default=None, gt=0)  # nats per token; null: by the dtype
+
+
 class EngineSettings(Settings):
     """All of them."""
 
@@ -188,4 +198,5 @@ class EngineSettings(Settings):
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     distributed: DistributedSettings = DistributedSettings()
+    vllm: VllmSettings = VllmSettings()
     seed: int = 0

@@ -10,14 +10,17 @@ import torch
 from jumar.engines.contract import Responses
 from jumar.engines.local.lora import merged_weights, policy_writer
 from jumar.engines.local.models import is_adapted, save_model
-from jumar.engines.local.sampler import Sampled, Sampling, sample
+from jumar.engines.local.sampler import LocalSampler, Sampled, Sampler, Sampling, sample
 from jumar.engines.local.tokens import Prompts
 from jumar.engines.settings import ModelSettings
 from jumar.tasks.task import Example, PromptTemplate
 
 
 class LocalPolicy:
-    """Responds to examples of a task with one model on this machine."""
+    """Responds to examples of a task with one model on this machine.
+
+    `sampler` draws its responses; it is this machine's own unless an engine brings another.
+    """
 
     def __init__(
         self, model: torch.nn.Module, tokenizer: Any, template: PromptTemplate,
@@ -25,6 +28,7 @@ class LocalPolicy:
     ) -> None:  # fmt: skip
         self.model, self.tokenizer = model, tokenizer
         self.max_response_tokens, self.rows = max_response_tokens, rows
+        self.sampler: Sampler = LocalSampler(rows)
         self.prompts = Prompts(
             tokenizer,
             template,
@@ -35,10 +39,14 @@ class LocalPolicy:
         )
 
     def with_model(self, model: torch.nn.Module) -> "LocalPolicy":
-        """Another model that is asked in the same way."""
+        """Another model that is asked in the same way, by the sampler of this machine."""
         other = copy.copy(self)
-        other.model = model
+        other.model, other.sampler = model, LocalSampler(self.rows)
         return other
+
+    def synchronise(self) -> dict[str, float]:
+        """To be called whenever the weights have changed; metrics of what it took."""
+        return self.sampler.synchronise(self.model)
 
     def sample(
         self,
@@ -50,7 +58,7 @@ class LocalPolicy:
         step: int = 0,
     ) -> Sampled:
         """`samples` responses in a row for each example, as token ids with their log-probs."""
-        return sample(
+        return self.sampler.sample(
             self.model,
             [self.prompts.encode(example) for example in examples],
             [example.prompt_id for example in examples],
@@ -61,7 +69,6 @@ class LocalPolicy:
             pad_id=self.prompts.pad_id,
             seed=seed,
             step=step,
-            rows=self.rows,
         )
 
     def continue_from(

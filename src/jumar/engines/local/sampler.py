@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -61,6 +62,51 @@ class Sampled:
     sample_ids: Tensor  # [B], which of its prompt's responses; with the prompt it names a row
 
 
+class Sampler(Protocol):
+    """Where a policy's responses come from."""
+
+    def sample(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        prompt_ids: Sequence[int],
+        *,
+        group: int,
+        sampling: Sampling,
+        max_tokens: int,
+        eos_ids: Sequence[int],
+        pad_id: int,
+        seed: int,
+        step: int,
+    ) -> Sampled:
+        """`group` responses to each prompt, in a row. A prompt that occurs twice gets other ones
+        the second time. `model` has the weights that were synchronised last.
+        """
+        ...
+
+    def synchronise(self, model: nn.Module) -> dict[str, float]:
+        """Take over the weights of `model`, which have changed; metrics of that."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSampler:
+    """Draws with the policy itself, so that there is nothing to synchronise."""
+
+    rows: int  # sampled at once
+
+    def sample(
+        self, model: nn.Module, prompts: Sequence[Sequence[int]], prompt_ids: Sequence[int],
+        **options: Any,
+    ) -> Sampled:  # fmt: skip
+        """See `sample`."""
+        return sample(model, prompts, prompt_ids, rows=self.rows, **options)
+
+    def synchronise(self, model: nn.Module) -> dict[str, float]:
+        """Nothing to do."""
+        return {}
+
+
 def sample(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -100,7 +146,7 @@ def sample(
             block = by_length[start : start + rows]
             _sample_block(model, prompts, block, group, sampling, eos, uniforms, out)
     out = _together(out, pad_id)
-    _check_finite(out.logprobs)
+    check_finite(out.logprobs)
     longest = int(out.mask.sum(dim=1).max()) if total else 0
     return replace(
         out,
@@ -254,7 +300,8 @@ def check_context(model: nn.Module, prompts: Sequence[Sequence[int]], max_tokens
         )
 
 
-def _check_finite(logprobs: Tensor) -> None:
+def check_finite(logprobs: Tensor) -> None:
+    """Refuse what broken weights give."""
     if not bool(logprobs.isfinite().all()):
         raise EngineError(
             "The sampler drew from probabilities that are NaN, but it needs finite logits. The "

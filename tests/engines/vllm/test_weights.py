@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
+from torch.nn.functional import pad
+from transformers import (
+    AutoConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from jumar.engines.vllm import weights
+from jumar.engines.vllm.weights import write_model, write_weights
+
+SMALL = {
+    "vocab_size": 40, "hidden_size": 24, "intermediate_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 32,
+}  # fmt: skip
+TOKENIZER = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, "a")))
+
+
+def read(directory: Path) -> dict[str, torch.Tensor]:
+    files = sorted(directory.glob("*.safetensors"))
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def saved_by_transformers(model: torch.nn.Module, directory: Path) -> dict[str, torch.Tensor]:
+    model.save_pretrained(directory)
+    return read(directory)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=32, tie_word_embeddings=False)),
+        MixtralForCausalLM(MixtralConfig(**SMALL, head_dim=32, num_local_experts=2)),
+    ],
+    ids=["qwen3", "mixtral"],
+)
+def test_names_and_tensors_are_those_of_a_checkpoint(tmp_path, model):
+    size = write_weights(model, tmp_path / "ours")
+    ours, theirs = read(tmp_path / "ours"), saved_by_transformers(model, tmp_path / "theirs")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert size == sum(tensor.nbytes for tensor in ours.values())
+
+
+def test_a_large_model_is_cut_into_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "FILE", 2000)
+    model = LlamaForCausalLM(LlamaConfig(**SMALL, head_dim=32))
+    write_weights(model, tmp_path)
+    assert len(list(tmp_path.iterdir())) > 3
+    assert read(tmp_path).keys() == model.state_dict().keys()
+
+
+def test_weights_keep_their_dtype(tmp_path):
+    model = LlamaForCausalLM(LlamaConfig(**SMALL, head_dim=32)).bfloat16()
+    write_weights(model, tmp_path)
+    assert {tensor.dtype for tensor in read(tmp_path).values()} == {torch.bfloat16}
+
+
+def test_heads_without_a_kernel_are_padded_with_zeros(tmp_path):
+    config = LlamaConfig(**SMALL, head_dim=12, tie_word_embeddings=True)
+    model = LlamaForCausalLM(config)
+    write_model(model, TOKENIZER, tmp_path)
+    written, found = AutoConfig.from_pretrained(tmp_path), read(tmp_path)
+    assert (written.head_dim, written.rope_parameters["partial_rotary_factor"]) == (32, 12 / 32)
+    attention = "model.layers.0.self_attn"
+    scores = found[f"{attention}.q_proj.weight"].unflatten(0, (2, 32))
+    own = model.state_dict()[f"{attention}.q_proj.weight"].unflatten(0, (2, 12))
+    torch.testing.assert_close(scores[:, :12], own * (32 / 12) ** 0.5)
+    assert not scores[:, 12:].any()
+    output = found[f"{attention}.o_proj.weight"].unflatten(1, (2, 32))
+    own = model.state_dict()[f"{attention}.o_proj.weight"].unflatten(1, (2, 12))
+    assert torch.equal(output, pad(own, (0, 20)))
+
+
+def test_a_weight_that_two_layers_share_is_written_for_both(tmp_path):
+    model = LlamaForCausalLM(LlamaConfig(**SMALL, head_dim=32, tie_word_embeddings=True))
+    write_weights(model, tmp_path)
+    found = read(tmp_path)
+    assert torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])

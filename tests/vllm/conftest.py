@@ -1,0 +1,59 @@
+"""vLLM itself, started once for the tests that share it.
+
+`make test-vllm` installs it in an environment of its own.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from faults import write_table
+from letters import write_model
+
+from jumar.engines.local.models import load_model
+from jumar.engines.vllm.in_process import InProcess
+from jumar.engines.vllm.weights import write_model as write_for_vllm
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+ROOM = 97  # tokens
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> None:
+    """Without it the tests are skipped aloud, or fail if JUMAR_REQUIRE_PEERS=1."""
+    if find_spec("vllm") is None:
+        message = "NOT TRIED WITH VLLM: `make test-vllm` installs it."
+        (pytest.fail if os.environ.get("JUMAR_REQUIRE_PEERS") == "1" else pytest.skip)(message)
+
+
+def pytest_sessionfinish() -> None:
+    write_table()
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the model."""
+    return write_model(tmp_path_factory.mktemp("letters"))
+
+
+@pytest.fixture
+def model(letters: Path) -> torch.nn.Module:
+    """The model as the trainer has it."""
+    return load_model(letters)[0]
+
+
+@pytest.fixture(scope="session")
+def engine(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """A vLLM that the tests take in turn; each synchronises it first."""
+    place = tmp_path_factory.mktemp("started")
+    write_for_vllm(*load_model(letters), place)
+    with warnings.catch_warnings(action="ignore"):  # those of vLLM's own parts
+        engine = InProcess(
+            place, dtype="float32", room=ROOM, arguments={"kv_cache_memory_bytes": 2**28}
+        )
+    yield engine
+    engine.close()
