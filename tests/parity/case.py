@@ -38,8 +38,6 @@ LENGTHS = ((4, 8, 2, 8), (1, 3, 6, 5), (8, 7, 3, 2), (6, 5, 4, 1))
 TRUNCATED = ((0, 1), (2, 0))  # (group, sample): at the limit, and not ended
 TOOL_OUTPUT = {(1, 3): (1, 2), (2, 1): (3,)}  # positions that a tool wrote, not the policy
 OPTIMAL_VALUES = (0.75, 1.0, 0.5, 0.25)  # V* of each prompt
-BASELINES, BUDGETS = (0.0, 1.0, 0.25, 0.5), (0.0, 4.0, 8.0, 4.0)  # of each prompt
-ANSWERS = ((5, 6, 6, 5), (7, 7, 7, 7), (5, 8, 9, 5), (3, 4, 3, 3))  # equal where the answers are
 SETTINGS: dict[str, dict[str, Any]] = {  # where the defaults would not see short responses
     name: {"overlong_limit": LIMIT, "overlong_cache": 4} for name in ("dapo", "owpo", "sym_dapo")
 } | {"dr_grpo": {"length": LIMIT}}
@@ -214,9 +212,6 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         sample_ids=torch.arange(count).repeat(4),
         rollout_logprobs=noisy.float().to(dtype),  # float32 is all that hosts carry
         optimal_values=torch.tensor(OPTIMAL_VALUES)[group_ids],
-        baseline_rewards=torch.tensor(BASELINES)[group_ids],
-        budgets=torch.tensor(BUDGETS)[group_ids],
-        answer_ids=torch.tensor(ANSWERS).flatten(),
         signal=torch.randn(mask.shape).to(dtype),
         reward_parts=torch.stack([rewards, (lengths % 2).to(rewards)], dim=1),
         tool_calls=(before_end & ~mask).sum(dim=1),

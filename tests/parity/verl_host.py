@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import torch
 import verl.trainer.config
@@ -37,14 +36,13 @@ from verl.workers.config import (
 from jumar.algorithm import Algorithm
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.sampler import Sampling
-from jumar.engines.verl import columns
 from jumar.engines.verl.trainer import JumarTrainer
 from jumar.engines.verl.worker import JumarTrainingWorker
 
 from .case import EOS, LIMIT, PAD, Case, Found, case
 from .records import About
 from .verl_queue import Queue, standing_in
-from .verl_section import FIRST_ID, NUMBERS, section
+from .verl_section import OF_PROMPT, OF_RESPONSE, section
 
 ABOUT = About(
     name="verl",
@@ -81,8 +79,7 @@ SMALL = [
 
 def theirs(algorithm: Algorithm, case: Case, folder: Path) -> Found:
     """One optimiser step by verl's trainer."""
-    named = mock.patch.object(columns, "prompt_id", int)  # each prompt is asked by its id
-    with standing_in() as queue, named:
+    with standing_in() as queue:
         return models().step(algorithm, queue, case, folder)[0]
 
 
@@ -162,8 +159,8 @@ def sample(queue: Queue, case: Case, *, teacher: bool) -> None:
     loop.distillation_enabled, loop.teacher_key = teacher, "data_source"
     loop.teacher_server_manager = SimpleNamespace(compute_teacher_logprobs_single=taught)
     for row, group in enumerate(case.rollout.group_ids.tolist()):
-        asked = [{"role": "user", "content": str(FIRST_ID + group)}]
-        numbers = {name: float(case.rollout[name][row]) for name in NUMBERS}
+        asked = [{"role": "user", "content": f"prompt {group}"}]
+        numbers = {name: float(case.rollout[name][row]) for name in OF_PROMPT}
         asyncio.run(
             loop._agent_loop_postprocess(
                 answer(case, row), validate=False, uid=f"g{group}", session_id=row % 4,
@@ -189,7 +186,11 @@ def answer(case: Case, row: int) -> AgentLoopOutput:
         extra_fields={
             "min_global_steps": 0,
             "max_global_steps": 0,
-            "reward_extra_info": {"pred": int(batch.answer_ids[row])},
+            "reward_extra_info": {
+                "pred": int(batch.answer_ids[row]),
+                **{name: float(batch[name][row]) for name in OF_RESPONSE},
+                **{f"part{k}": part for k, part in enumerate(batch.reward_parts[row].tolist())},
+            },
         },
     )
 

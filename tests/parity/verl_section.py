@@ -10,19 +10,21 @@ from torch import Tensor
 from jumar.algorithm import Algorithm
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.sampler import Sampling
+from jumar.engines.verl.columns import prompt_id
 
 from .case import OPTIMAL_VALUES, SETTINGS, Case
 
-NUMBERS = {"baseline_rewards", "budgets"}  # of each prompt, in the data set
-FIRST_ID = 1000  # of the case's prompts; draws depend on it
+OF_PROMPT = {"baseline_rewards"}  # in the data set
+OF_RESPONSE = {"budgets", "tool_calls"}  # by the reward function
 
 
 def section(algorithm: Algorithm, case: Case, folder: Path) -> list[str]:
     """Overrides of verl's configuration."""
     settings = {"name": algorithm.name, **SETTINGS.get(algorithm.name, {})}
     found = [f"+jumar.algorithm.{key}={value}" for key, value in settings.items()]
-    numbers = sorted(algorithm.reads & NUMBERS)
+    numbers = sorted(algorithm.reads & (OF_PROMPT | OF_RESPONSE))
     found += [f"+jumar.columns=[{','.join(numbers)}]"] if numbers else []
+    found += ["+jumar.reward_parts=[part0,part1]"] if "reward_parts" in algorithm.reads else []
     if "optimal_values" in algorithm.reads:
         found.append(f"+jumar.values.file={_rewards(folder)}")
     if algorithm.rows == "stored" or "signal" in algorithm.reads:
@@ -34,7 +36,7 @@ def section(algorithm: Algorithm, case: Case, folder: Path) -> list[str]:
 
 def _rewards(folder: Path) -> Path:
     """One reward of the reference for each prompt: V* is that reward."""
-    ids = FIRST_ID + torch.arange(len(OPTIMAL_VALUES))
+    ids = torch.tensor([prompt_id(f"prompt {group}") for group in range(len(OPTIMAL_VALUES))])
     rewards = torch.tensor(OPTIMAL_VALUES)[:, None]
     save_file({"prompt_ids": ids, "rewards": rewards}, folder / "rewards.safetensors")
     return folder / "rewards.safetensors"

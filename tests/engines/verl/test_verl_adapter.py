@@ -93,7 +93,7 @@ def test_what_cannot_be_read_says_what_to_write(given, message):
         ("a_star_po", "V.: the best value.*Set jumar.values.file"),
         ("erpd_student", "Set jumar.values.file for V.*jumar.signal"),
         ("dpo", "Set jumar.batch to a fixed batch"),
-        ("cgpo_crpg", "jumar.columns for a number of each prompt"),
+        ("cgpo_crpg", "Set jumar.values.file for V.*jumar.columns or jumar.reward_parts"),
         ("gdpo", "`reward_parts`.*which verl does not compute"),
     ],
 )
@@ -190,8 +190,8 @@ def sampled() -> dict[str, Any]:
 
 def rollout(**changed: Any) -> RolloutBatch:
     given: dict[str, Any] = {
-        "step": 3, "seed": 5, "full_mark": 1.0, "reads": ["answer_ids"], "numbers": [], "end": 1,
-        "limit": 4,
+        "step": 3, "seed": 5, "full_mark": 1.0, "reads": ["answer_ids"], "numbers": [],
+        "parts": [], "end": 1, "limit": 4,
     }  # fmt: skip
     keys = ["b_0_0", "b_1_0", "a_0_0"]
     return columns.rollout_of(changed.pop("data", sampled()), keys, **given | changed)
@@ -226,7 +226,9 @@ def test_without_a_verdict_a_full_score_is_correct():
     assert rollout(data=plain, reads=[], full_mark=0.5).correct.tolist() == [True, True, False]
 
 
-def test_a_number_of_each_prompt_comes_from_the_data_set():
+def test_numbers_come_from_the_data_set_or_the_reward_function():
+    assert rollout(numbers=["acc"]).acc.tolist() == [1.0, 0.0, 0.0]
+    assert rollout(parts=["acc", "pred"]).reward_parts.tolist() == [[1, 2], [0, 3], [0, 2]]
     with pytest.raises(DataError, match="no `baseline_rewards` for 1 of 3 responses"):
         rollout(numbers=["baseline_rewards"])
     whole = sampled() | {"extra_info": [{"baseline_rewards": n} for n in (0.5, 0.5, 1)]}
@@ -236,7 +238,7 @@ def test_a_number_of_each_prompt_comes_from_the_data_set():
 
 
 def test_an_answer_that_the_reward_function_does_not_name_is_missed():
-    with pytest.raises(DataError, match="The reward function returns no `pred`"):
+    with pytest.raises(DataError, match=r"have no `pred` for 3 of 3.*Let the reward function"):
         rollout(data=sampled() | {"extra_fields": [{}, {}, {}]})
 
 

@@ -62,13 +62,15 @@ def rollout_of(
     full_mark: float,
     reads: Collection[str],
     numbers: Sequence[str],
+    parts: Sequence[str],
     end: int,
     limit: int,
 ) -> RolloutBatch:
     """A whole rollout from verl's fields; `end` is the id of the EOS, `limit` the most tokens.
 
     A key is `<uid>_<sample>_<turn>`; rows with one uid are a group. `reads` are the columns that
-    are wanted, `numbers` those of the data set's `extra_info` that become columns.
+    are wanted; `numbers`, of the data set's `extra_info` or the reward function's, become columns,
+    and `parts` the one of the score's parts.
     """
     mask, tokens = padded(data["response_mask"]).bool(), padded(data["responses"])
     lengths = data["responses"].offsets().diff()
@@ -81,11 +83,13 @@ def rollout_of(
     if "teacher_logprobs" in data:
         optional["teacher_logprobs"] = _of_response(data["teacher_logprobs"], lengths)
     if "answer_ids" in reads:
-        answers = _given(judged, "pred", "The reward function returns")
+        answers = _given(judged, "pred")
         optional["answer_ids"] = torch.tensor([content_hash(str(answer)) for answer in answers])
-    for name in numbers:
-        given = _given(listed(data["extra_info"]), name, "The data set's extra_info has")
-        optional[name] = torch.tensor([float(number) for number in given])
+    if numbers or parts:
+        told = [{**x, **j} for x, j in zip(listed(data["extra_info"]), judged, strict=True)]
+        optional |= {name: _numbers(told, name) for name in numbers}
+    if parts:
+        optional["reward_parts"] = torch.stack([_numbers(told, name) for name in parts], dim=1)
     return RolloutBatch.build(
         step=step,
         stage_step=step,
@@ -148,13 +152,17 @@ def _correct(judged: Sequence[Mapping[str, Any]], scores: Tensor, full_mark: flo
     return torch.tensor([bool(r.get("acc", f)) for r, f in zip(judged, full, strict=True)])
 
 
-def _given(rows: Sequence[Mapping[str, Any]], name: str, who: str) -> list[Any]:
-    """One entry of each row."""
+def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Tensor:
+    """[B] of one entry of each row."""
+    return torch.tensor([float(number) for number in _given(rows, name)])
+
+
+def _given(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     missing = sum(name not in row for row in rows)
     if missing:
         raise DataError(
-            f"{who} no `{name}` for {missing} of {len(rows)} responses, but the algorithm reads "
-            "it. There is nothing to put in its place. Let it be there for every row, or choose "
-            "an algorithm that does not read it."
+            f"verl's rows have no `{name}` for {missing} of {len(rows)} responses, but the "
+            "algorithm reads it. There is nothing to put in its place. Let the reward function "
+            "return it, or the data set have it in extra_info, or choose another algorithm."
         )
     return [row[name] for row in rows]

@@ -138,8 +138,9 @@ def _check_columns(algorithm: Algorithm, settings: VerlSettings, stored: Collect
         names = ", ".join(f"`{name}` ({COLUMNS[name].meaning})" for name in sorted(missing))
         raise ConfigurationError(
             f"`{algorithm.name}` reads {names}, which verl does not compute. The loss has nothing "
-            "to work with. Set jumar.values.file for V*, jumar.columns for a number of each "
-            "prompt, jumar.batch and jumar.signal for what is stored, or choose another algorithm."
+            "to work with. Set jumar.values.file for V*, jumar.columns or jumar.reward_parts for "
+            "what the reward function or the data set gives, jumar.batch and jumar.signal for "
+            "what is stored, or choose another algorithm."
         )
     early = early_reads(algorithm) - frozenset(stored)
     if settings.batch is not None and early:

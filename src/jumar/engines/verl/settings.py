@@ -29,11 +29,17 @@ class VerlSettings(Settings):
 
     algorithm: str | dict[str, Any]
     values: ValueSettings | None = None
-    columns: tuple[str, ...] = ()  # numbers per prompt that the data set has in `extra_info`
+    columns: tuple[str, ...] = ()  # numbers that `extra_info` or the reward function gives
+    reward_parts: tuple[str, ...] = ()  # which of those are the parts of the score
     batch: Path | None = None  # a fixed batch that is trained on, instead of sampling
     signal: Path | None = None  # the log-ratio of that batch, as the verb `log_ratio` leaves it
     full_mark: float = 1.0  # `correct` is a score of at least this, where there is no `acc`
     seed: int = Field(default=0, ge=0)  # of the draws that an algorithm makes
+
+    def provides(self) -> set[str]:
+        """The columns that the user brings, besides those of a fixed batch."""
+        values = {"optimal_values"} if self.values else set()
+        return {*self.columns, *values, *({"reward_parts"} if self.reward_parts else ())}
 
     def record(self) -> Algorithm:
         """The algorithm itself."""

@@ -46,7 +46,7 @@ class JumarTrainer(PPOTrainerSync):
         self.values = read_values(self.settings.values) if self.settings.values else None
         self.fixed = replay.FixedBatch.read(self.settings) if self.settings.batch else None
         stored = set(self.fixed.batch.columns) if self.fixed else set()
-        stored |= {*self.settings.columns, *(["optimal_values"] if self.values else [])}
+        stored |= self.settings.provides()
         provision.check(self.algorithm, self.settings, config, stored)
         provision.switch_passes(self.algorithm, config)
         config.trainer.v1.trainer_mode = "sync"  # verl takes every other name for asynchronous
@@ -140,6 +140,7 @@ class JumarTrainer(PPOTrainerSync):
             full_mark=self.settings.full_mark,
             reads=self.algorithm.reads,
             numbers=self.settings.columns,
+            parts=self.settings.reward_parts,
             end=self.tokenizer.eos_token_id,
             limit=self.config.data.max_response_length,
         )
