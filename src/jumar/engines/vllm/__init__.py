@@ -41,8 +41,8 @@ def vllm_sampler(
     """A sampler with the policy's weights, until the context ends; a few `examples` check it."""
     if world() > 1:
         raise ConfigurationError(
-            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its own "
-            "and draw what the others draw. Start one process, or set engine=local."
+            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its "
+            "own and draw what the others draw. Start one process, or set engine=local."
         )
     chosen, rollout = settings.vllm, settings.rollout
     with TemporaryDirectory(prefix="jumar-", dir=_place(chosen.exchange, policy)) as name:
@@ -74,8 +74,8 @@ def _engine(
 ) -> Engine:
     if world() > 1:
         raise ConfigurationError(
-            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its own "
-            "and draw what the others draw. Start one process, or set engine=local."
+            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its "
+            "own and draw what the others draw. Start one process, or set engine=local."
         )
     chosen, rollout = settings.vllm, settings.rollout
     needed = rollout.max_prompt_tokens + rollout.max_response_tokens

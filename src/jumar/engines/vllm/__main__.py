@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jumar.engines.local.anchors import resolved_model
+from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import DTYPES, load_model
 from jumar.engines.vllm.in_process import set_environment
 from jumar.engines.vllm.weights import write_model
