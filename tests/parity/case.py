@@ -27,11 +27,13 @@ from jumar.engines.local.models import new_critic
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
+from jumar.tasks import Example
 from jumar.types import RolloutBatch
 
 VOCABULARY, TOOL, EOS, PAD = 64, 0, 1, 2  # the tool writes 0, as batches keep no foreign token
 LIMIT = 8  # tokens of a response; one that has as many and no EOS is truncated
 PROMPTS = ((5, 9, 3), (17, 4, 33, 8, 21), (40, 2), (11, 12, 50, 6, 7, 29))
+QUESTIONS = tuple(f"prompt {number}" for number in range(len(PROMPTS)))  # for hosts that take text
 # by group: mixed, all right, partial credit, all wrong
 REWARDS = ((1.0, 0.0, 0.0, 1.0), (1.0,) * 4, (0.0, 1.0, 0.25, 0.5), (0.0,) * 4)
 LENGTHS = ((4, 8, 2, 8), (1, 3, 6, 5), (8, 7, 3, 2), (6, 5, 4, 1))
@@ -90,6 +92,7 @@ def difference(a: Found, b: Found) -> Difference:
     """The largest differences; missing parameters are no agreement."""
     assert a.gradients.keys() == b.gradients.keys()
     largest = max(float(g.abs().max()) for g in b.gradients.values())
+    assert largest > 1e-5, "a comparison of zeros shows nothing"
     gaps = (g.to(a.gradients[name]) - a.gradients[name] for name, g in b.gradients.items())
     return Difference(
         loss=abs(a.loss - b.loss) / max(1.0, abs(b.loss)),
@@ -218,7 +221,7 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         correct=rewards == 1.0,
         rewards=rewards,
         group_ids=group_ids,
-        prompt_ids=1000 + group_ids,
+        prompt_ids=torch.tensor([Example(prompt=q).prompt_id for q in QUESTIONS])[group_ids],
         sample_ids=torch.arange(count).repeat(4),
         rollout_logprobs=noisy.float().to(dtype),  # float32 is all that hosts carry
         signal=torch.randn(mask.shape).to(dtype),
