@@ -181,7 +181,7 @@ def test_an_alias_finds_its_algorithm() -> None:
 def test_a_short_name_of_several_asks_for_the_long_one() -> None:
     with pytest.raises(ConfigurationError, match="Write the long name") as caught:
         algorithms.get("spo")
-    assert "spo_segment and spo_single_stream" in str(caught.value)
+    assert "spo_segment, spo_self_play, spo_single_stream" in str(caught.value)
 
 
 def test_a_factory_stays_a_factory_after_its_module_is_imported() -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from jumar import tasks
 from jumar.engines.contract import Observer, Policy
+from jumar.engines.local.distributed import check_alike, from_main, is_main, together
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import load_policy, scoring_pool
 from jumar.engines.local.sampler import check_context
@@ -42,11 +43,17 @@ def evaluate_model(
     judge = judge_of(chosen)
     kinds = (SAMPLED, GREEDY) if greedy else (SAMPLED,)
     found = {task.name: task for task in map(_task, names)}
-    # numbers go to stdout, and nothing else
-    with Progress(console=Console(stderr=True)) as progress, threads(chosen.loading.threads):
+    with (
+        together(chosen.distributed, chosen.loading.device),
+        threads(chosen.loading.threads),
+        # numbers go to stdout, and nothing else
+        Progress(console=Console(stderr=True, quiet=not is_main())) as progress,
+    ):
+        asked_for = model, list(found), samples, kinds, chosen.model_dump()
+        check_alike("evaluation", repr(asked_for))
         first = load_policy(model, next(iter(found.values())), chosen, progress)
         asked = {name: _asked(first, task, chosen) for name, task in found.items()}
-        _make(directory)  # from here on nothing is wrong with the input
+        from_main(lambda: _make(directory))  # from here on nothing is wrong with the input
         scores = {}
         for name, task in found.items():
             files = dict.fromkeys(kinds) if directory is None else {
@@ -75,7 +82,7 @@ def scored(
             examples, pool.verifier,
             samples=n, temperature=temperature, top_p=drawn.top_p, conditions=how,
         )  # fmt: skip
-        made = read(path) if path is not None and path.exists() else None
+        made = read(path) if path is not None and from_main(path.exists) else None
         if made is None or made.digest != digest(parts):
             observer.on_phase(
                 f"Evaluating {who} on {len(examples)} prompts of {task.name}, {kind}."
@@ -89,8 +96,8 @@ def scored(
         elif judge is None or made.judge == judge.about:
             found[kind] = made
             continue
-        found[kind] = _judged(made, judge, observer)
-        if path is not None:
+        found[kind] = _judged(made, judge, observer) if is_main() else made
+        if path is not None and is_main():
             write(found[kind], path)
     return found
 

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
@@ -20,6 +21,13 @@ from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse,
 from jumar.correction import corrected
 from jumar.engines.contract import Observer, Policy, Trainer
 from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
+from jumar.engines.local.distributed import (
+    check_alike,
+    from_main,
+    is_main,
+    together,
+    world,
+)
 from jumar.engines.local.peft_layers import check_peft
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.preparation import (
@@ -107,24 +115,24 @@ class Run:
             source=self.config.rollout.source,
             made=self._program.makes,
         )
-        with threads(self.config.loading.threads):
-            if observer is not None:
+        loading = self.config.loading
+        with together(self.config.distributed, loading.device), threads(loading.threads):
+            if observer is not None and is_main():
                 return self._tracked(algorithm, resume, observer)
-            with Progress() as progress:
+            with Progress(console=Console(quiet=not is_main())) as progress:
                 return self._tracked(algorithm, resume, progress)
 
     def _tracked(self, algorithm: Algorithm, resume: bool, observer: Observer) -> dict[str, Any]:
-        with Tracking(observer, self.directory, self.config.tracker) as tracking:
+        trackers = self.config.tracker if is_main() else ()
+        with Tracking(observer, self.directory, trackers) as tracking:
             summary = self._train(algorithm, resume, tracking)
             tracking.finish(summary)
         return summary
 
     def _train(self, algorithm: Algorithm, resume: bool, observer: Tracking) -> dict[str, Any]:
         start = perf_counter()
-        try:
-            self._check_directory(resume)
-        except OSError as error:
-            raise self._unwritable(error.strerror) from error
+        check_alike("recipe", dump(self.config))
+        from_main(lambda: self._check_directory(resume))
         settings = self.config.engine_settings()
         judge_of(settings)  # refuses a judge without its key
         task = self._task or tasks.get(self.config.task)
@@ -140,7 +148,7 @@ class Run:
         check_routes(task, self._teacher())
         with scoring_pool(verifier, settings) as pool:
             trainer = self._trainer(algorithm, policy, pool, task, settings, observer)
-            self._make_directory()  # from here on nothing is wrong with the input
+            from_main(self._make_directory)  # from here on nothing is wrong with the input
             tracking = self.config.tracking
             observer.begin(
                 project=tracking.project,
@@ -151,15 +159,16 @@ class Run:
             if (step := trainer.restore()) > 0:
                 observer.on_phase(f"Going on after step {step}.")
             self._program(trainer)
-            replace_directory(self.directory / "final", policy.save_whole)
+            replace_directory(self.directory / "final", policy.whole_writer())
             if settings.lora.rank is not None:
-                replace_directory(self.directory / "adapter", policy.save)
+                replace_directory(self.directory / "adapter", policy.writer())
             final = self._evaluate("final", policy, pool, task, settings, observer)
         summary = self._summary(base, final, trainer.step, perf_counter() - start)
-        write_json(self.directory / "summary.json", summary)
-        if (self.directory / "metrics.jsonl").is_file():  # not where only fits were made
-            curves(self.directory)
-        write_report(self.directory)
+        if is_main():
+            write_json(self.directory / "summary.json", summary)
+            if (self.directory / "metrics.jsonl").is_file():  # not where only fits were made
+                curves(self.directory)
+            write_report(self.directory)
         return summary
 
     def _trainer(
@@ -209,6 +218,12 @@ class Run:
 
     def _check_directory(self, resume: bool) -> None:
         """Refuse before anything is loaded; a directory that is resumed must be this very run's."""
+        try:
+            self._check_place(resume)
+        except OSError as error:
+            raise self._unwritable(error.strerror) from error
+
+    def _check_place(self, resume: bool) -> None:
         file = self.directory / "config.yaml"
         if resume and not file.is_file():
             raise ConfigurationError(
@@ -274,5 +289,6 @@ class Run:
             "steps": steps,
             "seconds": seconds,
             "threads": torch.get_num_threads(),
+            "processes": world(),
             "directory": str(self.directory),
         }

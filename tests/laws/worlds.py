@@ -89,6 +89,12 @@ CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
     "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
     "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
 }
+CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
+    "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
+    "grpo": {"kind": "masked", "level": "geometric", "ratio_min": 0.8, "ratio_max": 1.25},
+    "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
+    "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
+}
 
 
 def _subjects() -> dict[str, Algorithm]:

@@ -103,7 +103,7 @@ def _known(name: str) -> str:
     found = [known for known in names() if name in card(known).aliases]
     if len(found) > 1:
         raise ConfigurationError(
-            f"`{name}` is the short name of {' and '.join(found)}, but one algorithm is needed. "
+            f"`{name}` is the short name of {', '.join(found)}, but one algorithm is needed. "
             "Papers share short names. Write the long name of the one that you mean."
         )
     if found:

@@ -277,3 +277,36 @@ def check(
 
     with reported():
         check_and_print(task, split, limit)
+
+
+@app.command(
+    epilog=_examples(
+        "jumar plan owpo",
+        "jumar plan owpo --model Qwen2.5-32B --set plan.gpu=h200 --set plan.ranks=16",
+        "jumar plan dapo --set plan.lora_rank=32 --set plan.rollouts=vllm --json",
+    )
+)
+def plan(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A name of `jumar list recipes`, or a YAML file."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="A directory with a config.json, or a known model."),
+    ] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(metavar="A", help="A name of `jumar list algorithms`.")
+    ] = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate what a run needs: memory, time, network and disk.
+
+    Each number comes with its formula. The machine and all that is assumed are settings of `plan`.
+    """
+    from jumar.cli.planning import plan_and_print
+
+    flags = {"model": model, "algorithm": algorithm}
+    with reported():
+        plan_and_print(recipe, settings or [], flags, as_json=as_json)

@@ -27,12 +27,33 @@ def evaluate_and_print(
 ) -> None:  # fmt: skip
     """Sample, score, keep every response and the scores, print."""
     config = settings_of(model, tasks[0], overrides(settings))
-    directory = out or free_directory(model, tasks)
-    check_free(directory)
+    from jumar.engines.local.distributed import from_main, is_main, together
+
+    without_bars()
+    with together(config.distributed, config.loading.device):
+        directory = Path(from_main(lambda: _own_directory(model, tasks, out)))
+        summary, tables = _evaluated(model, tasks, samples, config, directory, greedy=greedy)
+        if not is_main():
+            return
+    if as_json:
+        print_json(summary)
+        return
+    console = NoMarkup()
+    for i, (name, shown) in enumerate(tables.items()):
+        if i > 0:
+            console.print("")
+        console.print(f"{model} on {name}\n")
+        console.show(shown)
+
+
+def _evaluated(
+    model: str, tasks: Sequence[str], samples: int, config: RunConfig, directory: Path, *,
+    greedy: bool,
+) -> tuple[dict[str, Any], dict[str, RenderableType]]:  # fmt: skip
+    """What scores.json holds, and a table for each task."""
     from jumar.engines.local.checkpoint import write_json
     from jumar.evaluating import evaluate_model, response_file
 
-    without_bars()
     found = evaluate_model(
         model, tasks,
         samples=samples, greedy=greedy, settings=config.engine_settings(), directory=directory,
@@ -50,23 +71,13 @@ def evaluate_and_print(
     }
     summary = {"model": model, "directory": str(directory), "tasks": tasks_found}
     write_json(directory / "scores.json", summary)
-    if as_json:
-        print_json(summary)
-    else:
-        _show(model, found, places)
+    return summary, {name: table(by_kind, places[name]) for name, by_kind in found.items()}
 
 
-def _show(
-    model: str,
-    found: Mapping[str, Mapping[str, "Evaluation"]],
-    places: Mapping[str, Mapping[str, str]],
-) -> None:
-    console = NoMarkup()
-    for i, (name, by_kind) in enumerate(found.items()):
-        if i > 0:
-            console.print("")
-        console.print(f"{model} on {name}\n")
-        console.show(table(by_kind, places[name]))
+def _own_directory(model: str, tasks: Sequence[str], out: Path | None) -> str:
+    directory = out or free_directory(model, tasks)
+    check_free(directory)
+    return str(directory)
 
 
 def table(by_kind: Mapping[str, "Evaluation"], places: Mapping[str, str]) -> RenderableType:

@@ -1,6 +1,7 @@
 """Text for people and for programs: nothing that a model or a file says is read as markup."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from jumar.errors import JumarError
+from jumar.errors import EngineError, JumarError
 
 FAULT_OF_THE_INPUT = 2
 INTERRUPTED = 130
@@ -54,11 +55,16 @@ def without_bars() -> None:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """A user's error as one message and exit code 2; anything else keeps its traceback."""
+    """A user's error as one message and exit code 2; anything else keeps its traceback.
+
+    Of several processes one on each machine tells what is wrong with the input, and each what went
+    wrong on the way.
+    """
     try:
         yield
     except JumarError as error:
-        NoMarkup(stderr=True).print(Text.assemble(("error: ", "bold red"), str(error)))
+        if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, EngineError):
+            NoMarkup(stderr=True).print(Text.assemble(("error: ", "bold red"), str(error)))
         raise typer.Exit(FAULT_OF_THE_INPUT) from None
     except KeyboardInterrupt:
         NoMarkup(stderr=True).print("interrupted")

@@ -25,18 +25,21 @@ def train_recipe(
     """Train, and print base and final scores and where everything is."""
     config = load(recipe, overrides(settings), **flags)
     directory = out or default_directory(recipe, config)
+    from jumar.engines.local.distributed import is_main, together
     from jumar.run import Run
 
     without_bars()
     try:
-        summary = Run(**dict(config), out=directory).train(resume=resume)
+        with together(config.distributed, config.loading.device):
+            summary = Run(**dict(config), out=directory).train(resume=resume)
+            if is_main():
+                NoMarkup().show(result(summary, directory))
     except KeyboardInterrupt:
-        if (directory / "config.yaml").is_file():
+        if is_main() and (directory / "config.yaml").is_file():
             place = quote(str(directory))
             again = f"jumar train {quote(str(directory / 'config.yaml'))} --out {place} --resume"
             NoMarkup(stderr=True).print(f"The run stopped. It goes on with:\n  {again}")
         raise
-    NoMarkup().show(result(summary, directory))
 
 
 def result(summary: Mapping[str, Any], directory: Path) -> RenderableType:

@@ -68,9 +68,11 @@ def dump(config: RunConfig) -> str:
 
 
 def same_run(text: str, config: RunConfig) -> bool:
-    """Whether `text` was dumped for this run; what it learns depends on no tracker and no judge."""
+    """Whether `text` was dumped for this run; what it learns depends on no tracker, no judge and no
+    number of processes.
+    """
     there, here = (read(dumped, source="config.yaml") for dumped in (text, dump(config)))
-    names = (there.keys() | here.keys()) - {"tracker", "tracking", "judge"}
+    names = (there.keys() | here.keys()) - {"tracker", "tracking", "judge", "distributed"}
     return all(name in there and name in here and there[name] == here[name] for name in names)
 
 

@@ -10,12 +10,14 @@ from jumar.engines.settings import (
     CheckpointSettings,
     CorrectionSettings,
     DiagnosticsSettings,
+    DistributedSettings,
     EngineSettings,
     EvaluationSettings,
     JudgeSettings,
     LoraSettings,
     ModelSettings,
     OptimiserSettings,
+    PlanSettings,
     RolloutSettings,
     ScoringSettings,
     Settings,
@@ -66,8 +68,10 @@ class RunConfig(Settings):
     judge: JudgeSettings = JudgeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    distributed: DistributedSettings = DistributedSettings()
     tracker: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()  # `none`
     tracking: TrackingSettings = TrackingSettings()
+    plan: PlanSettings = Field(default=PlanSettings(), exclude=True)  # of `jumar plan` alone
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @field_validator("tracker", mode="before")
@@ -103,7 +107,7 @@ class RunConfig(Settings):
     def _fits_together(self) -> Self:
         checks = (
             _decay, _stored_rows, _correction, _rewards, _minibatches, _prompts, _best_swap, _judge,
-            _lora,
+            _lora, _alignment,
         )  # fmt: skip
         for check in checks:
             check(self)
@@ -224,6 +228,21 @@ def _lora(config: RunConfig) -> None:
             "`lora` has settings of an adapter, but `lora.rank` is null, so every weight would be "
             "trained and they would change nothing. Set lora.rank, for example to 16, or leave "
             "lora out."
+        )
+    if config.lora.rank is not None and config.distributed.sharding == "full":
+        raise ConfigurationError(
+            "`lora.rank` is set, but `distributed.sharding` is full, and adapters need a base that "
+            "is whole in each process: nothing deals them out yet. Set distributed.sharding=none, "
+            "with which each process holds the base once."
+        )
+
+
+def _alignment(config: RunConfig) -> None:
+    if config.diagnostics.alignment_every and config.distributed.sharding == "full":
+        raise ConfigurationError(
+            "`diagnostics.alignment_every` is set, but `distributed.sharding` is full: the score "
+            "goes backward through the head alone, and FSDP goes back through whole models only. "
+            "Set one of them to 0 or none."
         )
 
 

@@ -124,12 +124,54 @@ class CheckpointSettings(Settings):
     token_groups: int = Field(default=1, ge=0)  # groups of such a step with numbers for each token
 
 
+class DistributedSettings(Settings):
+    """Several processes, as torchrun or `accelerate launch` starts them; nothing changes for one.
+
+    How many there are is theirs to say, and no result depends on it but for rounding.
+    """
+
+    sharding: Literal["none", "full"] = "none"  # full: weights are dealt over processes by FSDP2
+    deadline: float = Field(default=30.0, gt=0)  # minutes that a process waits for the others
+
+
 class DiagnosticsSettings(Settings):
     """What is measured on demand, because it costs samples of its own; 0 is never."""
 
     distance_every: int = Field(default=0, ge=0)  # steps; KL to the start, both ways, and entropy
     alignment_every: int = Field(default=0, ge=0)  # steps; the gradient alignment score
     prompts: int = Field(default=16, ge=2)  # of the validation split
+
+
+class PlanSettings(Settings):
+    """What `jumar plan` assumes: the machine, and shares that only a measurement could tell.
+
+    Training reads none of it, and no run writes it down. docs/planning.md has the formulas.
+    """
+
+    gpu: str = "h100"  # a100, h100, h200
+    memory: float | None = Field(default=None, gt=0)  # bytes of one GPU; null: as published
+    flops: float | None = Field(default=None, gt=0)  # bfloat16, per second
+    bandwidth: float | None = Field(default=None, gt=0)  # of its memory, bytes per second
+    link: float | None = Field(default=None, gt=0)  # within a node, one way, bytes per second
+    network: float | None = Field(default=None, gt=0)  # between nodes, bytes per second and GPU
+    ranks: int = Field(default=8, ge=1)  # GPUs that train
+    node: int = Field(default=8, ge=1)  # GPUs of one node
+    sharding: Literal["none", "full"] = "full"  # full: weights are dealt over the ranks
+    lora_rank: int | None = Field(default=None, ge=1)  # null: every weight is trained
+    rollouts: Literal["trainer", "vllm", "vllm_apart"] = "trainer"  # which GPUs sample
+    rollout_ranks: int = Field(default=8, ge=1)  # GPUs of their own, under vllm_apart
+    tensor_parallel: int = Field(default=1, ge=1)  # GPUs of one vLLM replica
+    prompt_tokens: float | None = Field(default=None, gt=0)  # mean; null: half of the limit
+    response_tokens: float | None = Field(default=None, gt=0)  # mean; null: half of the limit
+    kept: float = Field(default=0.5, gt=0, le=1)  # of the groups, where the algorithm filters them
+    train_prompts: int | None = Field(default=None, ge=1)  # of the task, for programs over all
+    usable_memory: float = Field(default=0.9, gt=0, le=1)  # the rest is CUDA's and fragments
+    mfu: float = Field(default=0.35, gt=0, le=1)  # of the FLOP/s, in forward and backward passes
+    bandwidth_share: float = Field(default=0.6, gt=0, le=1)  # of the memory's, while decoding
+    network_share: float = Field(default=0.7, gt=0, le=1)  # of links and network
+    overhead: float = Field(default=30.0, ge=0)  # seconds of a step that no formula knows
+    rollout_tokens_per_second: float | None = Field(default=None, gt=0)  # measured, per GPU
+    update_tokens_per_second: float | None = Field(default=None, gt=0)  # measured, per GPU
 
 
 class EngineSettings(Settings):
@@ -145,4 +187,5 @@ class EngineSettings(Settings):
     judge: JudgeSettings = JudgeSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    distributed: DistributedSettings = DistributedSettings()
     seed: int = 0

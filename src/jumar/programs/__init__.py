@@ -74,24 +74,37 @@ def rehearsed(program: Callable[[Any], None]) -> int:
     return rehearsal.steps
 
 
+def calls(program: Callable[[Any], None]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The verbs that it calls, in order, each with the numbers that make it long."""
+    rehearsal = _Rehearsal()
+    program(rehearsal)
+    return rehearsal.calls
+
+
 class _Rehearsal:
     """A trainer whose verbs end at once; it refuses what would fail hours later."""
 
-    steps = 0
+    def __init__(self) -> None:
+        self.steps = 0
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []
 
     def train(self, *, steps: int, **_: Any) -> Stage:
+        self.calls.append(("train", {"steps": steps}))
         return self._stage(steps)
 
     def adopt(self, model: Path, *, steps: int) -> Stage:
         _positive("adopt", steps=steps)
+        self.calls.append(("adopt", {}))
         return self._stage(steps)
 
     def reference_rewards(self, *, samples: int, **_: Any) -> ReferenceRewards:
         _positive("reference_rewards", samples=samples)
+        self.calls.append(("reference_rewards", {"samples": samples}))
         return ReferenceRewards(rewards={}, correct={})
 
     def sample(self, *, prompts: int, responses: int) -> Path:
         _positive("sample", prompts=prompts, responses=responses)
+        self.calls.append(("sample", {"prompts": prompts, "responses": responses}))
         return Path("batch")
 
     def fit(
@@ -106,9 +119,11 @@ class _Rehearsal:
     ) -> Fit:
         _positive("fit", steps=steps, prompts=prompts, learning_rate=learning_rate)
         saved = {at: Path(f"step-{at}") for at in snapshots if at <= steps}
+        self.calls.append(("fit", {"steps": steps, "prompts": prompts, "snapshots": len(saved)}))
         return Fit(steps=steps, last=Path("last"), snapshots=saved)
 
     def log_ratio(self, rollout: Path, **_: Any) -> Path:
+        self.calls.append(("log_ratio", {}))
         return Path("signal")
 
     def _stage(self, steps: int) -> Stage:

@@ -104,9 +104,12 @@ def trainer(
 ) -> LocalTrainer:  # fmt: skip
     """A trainer over the letters; `changes` are settings."""
     from jumar.engines.local.models import load_model
+    from jumar.engines.local.sharding import shard
 
     chosen = settings(**changes)
     weights, text = load_model(model, dtype=chosen.loading.dtype)
+    if chosen.distributed.sharding == "full":
+        weights = shard(weights)
     letters = examples or task()
     policy = LocalPolicy(
         weights, text, letters.template, chosen.loading, max_prompt_tokens=20,

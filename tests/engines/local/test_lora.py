@@ -20,7 +20,7 @@ from jumar.engines.local.lora import (
     add_adapter,
     keeping_adapter,
     merged_weights,
-    save_policy,
+    policy_writer,
     shared,
 )
 from jumar.engines.local.models import recompute_activations
@@ -148,7 +148,7 @@ def test_the_gradient_is_that_of_peft_on_its_own(tmp_path):
     theirs = peft.get_peft_model(
         base, peft.LoraConfig(r=2, lora_alpha=4, target_modules="all-linear")
     )
-    save_policy(model, None, tmp_path / "adapter")
+    policy_writer(model, None)(tmp_path / "adapter")
     theirs.load_adapter(str(tmp_path / "adapter"), "policy", is_trainable=True)
     theirs.set_adapter("policy")
 
@@ -225,7 +225,7 @@ def test_a_frozen_adapter_of_the_same_base_comes_and_goes(tmp_path):
     """Of another rank and other layers than the policy's."""
     teacher = adapted(rank=5, alpha=7, target_modules=("q_proj", "down_proj"))
     moved(teacher, seed=2)
-    save_policy(teacher, None, tmp_path / "teacher")
+    policy_writer(teacher, None)(tmp_path / "teacher")
     model = adapted(target_modules=("up_proj", "q_proj"))
     moved(model)
     before = logprobs(model)

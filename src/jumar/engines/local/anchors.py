@@ -11,6 +11,7 @@ from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import load_model
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, needs, teachers
+from jumar.engines.local.sharding import shard_like
 from jumar.engines.local.update import Models
 from jumar.engines.settings import ModelSettings
 from jumar.errors import ConfigurationError
@@ -67,4 +68,5 @@ def load_frozen(
             "log-probs of the policy's own tokens. The same ids would be other words to it. "
             f"Choose a {role} with the policy's tokenizer."
         )
-    return model.requires_grad_(False)
+    frozen: nn.Module = shard_like(model.requires_grad_(False), policy.model)
+    return frozen

@@ -3,7 +3,8 @@
 A directory is written beside its place under a name that nothing reads, every file is flushed to
 the disk, a manifest with size and SHA-256 of each is written last, and one rename publishes it. The
 newest checkpoint is found by reading manifests; there is no pointer that could point to half of
-one. Only safetensors and JSON are ever read back.
+one. Only safetensors and JSON are ever read back. Of several processes the main one writes, and the
+others go on when a directory is published.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from jumar.engines.local.distributed import dealt_like, from_main, is_main
 from jumar.errors import EngineError
 
 MANIFEST = "manifest.json"
@@ -56,6 +58,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace one file in one step."""
+    if not is_main():
+        return
     with _clear_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{UNFINISHED}{path.name}-{os.getpid()}")
@@ -71,12 +75,17 @@ def newest(root: Path) -> Path | None:
     written half and is passed over. One that is whole but altered is refused: an older one in its
     place would silently undo work.
     """
+    name = from_main(lambda: _newest(root))
+    return None if name is None else root / name
+
+
+def _newest(root: Path) -> str | None:
     found = _complete(root)
     if not found:
         return None
     manifest = max(found, key=lambda m: (m.step, not m.path.name.startswith(REPLACED)))
     verify(manifest.path)
-    return manifest.path
+    return manifest.path.name
 
 
 def verify(path: Path) -> None:
@@ -100,6 +109,8 @@ def verify(path: Path) -> None:
 
 def prune(root: Path, *, keep_last: int, keep_best: int = 0) -> None:
     """Remove checkpoints but the last ones and those of the best scores; and what crashes left."""
+    if not is_main():
+        return
     found = sorted(_complete(root), key=lambda m: m.step)
     scored = sorted((m for m in found if m.score is not None), key=lambda m: (m.score, m.step))
     kept = {m.path for m in found[-keep_last:]} | {m.path for m in scored[::-1][:keep_best]}
@@ -140,12 +151,16 @@ def load_optimiser(
         home = parameters[name]
         optimiser.state[home] = {
             # the step counts on the CPU unless the optimiser is fused; moments live beside weights
-            key: value.clone() if key == "step" else value.to(home.device, copy=True)
+            key: value.clone() if key == "step" else dealt_like(value, home)
             for key, value in state.items()
         }
 
 
 def _publish(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
+    from_main(lambda: _published(path, write, about))
+
+
+def _published(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"
     replaced = path.parent / f"{REPLACED}{path.name}-{os.getpid()}"
     with _clear_errors(path):
@@ -215,7 +230,7 @@ def _sweep(directory: Path) -> None:
 
 def remove_directory(path: Path) -> None:
     """Remove a published directory, if it is there."""
-    if not path.exists():
+    if not is_main() or not path.exists():
         return
     # renamed first: half a directory must not look like a checkpoint
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"

@@ -34,12 +34,12 @@ def own_divergences(
     prompts = [policy.prompts.encode(e) for e in examples for _ in range(samples)]
     mask = sampled.mask
     nats = {kind: torch.zeros(len(mask), dtype=torch.float64) for kind in kinds}
-    heads = lm_head(policy.model), lm_head(other)
     with torch.no_grad():
         for rows in micro_batches(row_lengths(prompts, mask), tokens):
             index = torch.tensor(rows, device=mask.device)
             part = [prompts[row] for row in rows], sampled.token_ids[index], mask[index]
             ours, theirs = (response_hidden(m, *part) for m in (policy.model, other))
+            heads = lm_head(policy.model), lm_head(other)
             owner = index.cpu()[mask[index].nonzero()[:, 0].cpu()]
             for kind in kinds:
                 each = divergence(ours, heads[0], theirs, heads[1], kind=kind)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from jumar.engines.contract import Observer
 from jumar.engines.local import checkpoint
-from jumar.engines.local.lora import save_policy
+from jumar.engines.local.distributed import is_main
+from jumar.engines.local.lora import policy_writer
 from jumar.engines.local.records import Records
 from jumar.engines.local.stored import FixedBatch
 from jumar.engines.local.trained import Trained
@@ -51,7 +52,7 @@ class Fitting:
         start = perf_counter()
         batch, state = self._prepared()
         done, batch, state = self._restored(batch, state)
-        records = Records(self.directory)
+        records = Records(self.directory, writes=is_main())
         records.truncate(done)
         prepared = perf_counter() - start
         for step in range(done + 1, steps + 1):
@@ -66,10 +67,10 @@ class Fitting:
             records.append(step, numbers, None)
             self.observer.on_step(step, steps, numbers)
             if step in snapshots:
-                checkpoint.replace_directory(snapshot(self.directory, step), self._save_model)
+                checkpoint.replace_directory(snapshot(self.directory, step), self._writer())
             if step % self.updater.settings.checkpoints.every == 0 and step < steps:
                 self._save(step, batch, state)
-        checkpoint.replace_directory(self.directory / "last", self._save_model)
+        checkpoint.replace_directory(self.directory / "last", self._writer())
         return prepared + records.total("time/step")
 
     def _prepared(self) -> tuple[RolloutBatch, State]:
@@ -103,14 +104,16 @@ class Fitting:
             :, 0
         ]
 
-    def _save_model(self, path: Path) -> None:
-        save_policy(self.updater.models.policy, self.tokenizer, path)
+    def _writer(self) -> checkpoint.Writer:
+        return policy_writer(self.updater.models.policy, self.tokenizer)
 
     # ------------------------------------------------------------------ down and up again
 
     def _save(self, step: int, batch: RolloutBatch, state: State) -> None:
+        write_trained = self.trained.writer(self.tokenizer)
+
         def write(path: Path) -> None:
-            self.trained.write(path, self.tokenizer)
+            write_trained(path)
             if self.trained.critic is not None:  # what its next epoch makes anew
                 made = batch.columns.keys() - self.rollout.batch.columns.keys() | {"rewards"}
                 columns = {name: batch[name].contiguous() for name in made}

@@ -17,16 +17,18 @@ from jumar.engines.contract import Fit, Observer, ReferenceRewards, Side
 from jumar.engines.local import checkpoint
 from jumar.engines.local.anchors import load_frozen
 from jumar.engines.local.curriculum import PromptOrder
+from jumar.engines.local.distributed import from_main
 from jumar.engines.local.fitting import Fitting, snapshot
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.journal import Journal
 from jumar.engines.local.lora import keeping_adapter, restore_policy
-from jumar.engines.local.models import is_adapted, new_critic
+from jumar.engines.local.models import is_adapted, load_model, new_critic
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, needs, teachers
 from jumar.engines.local.reference_rewards import RewardStore
 from jumar.engines.local.rollouts import Collector
 from jumar.engines.local.sampler import Sampling
+from jumar.engines.local.sharding import is_sharded, shard_like
 from jumar.engines.local.stored import FixedBatch, read_column, write_column
 from jumar.engines.local.trained import Trained
 from jumar.engines.local.update import Models, Updater
@@ -65,7 +67,7 @@ class FixedBatches:
         parts = []
         for number, chunk in enumerate(chunks):
             path = entry.directory / "parts" / f"{number:05d}"
-            if not path.is_dir():
+            if not from_main(path.is_dir):
                 self._collect(chunk, responses, step, draw=-2 - entry.number).write(path)
             parts.append(FixedBatch.read(path, self._device))
         batch = FixedBatch.concat(parts)
@@ -149,7 +151,8 @@ class FixedBatches:
                     observer=self.observer, prompts=prompts,
                 ).run(steps, snapshots)  # fmt: skip
             entry.finish({"seconds": seconds})
-        checkpoint.remove_directory(entry.directory / "checkpoints")
+        for done in ("checkpoints", "start"):
+            checkpoint.remove_directory(entry.directory / done)
         saved = {at: snapshot(entry.directory, at) for at in sorted(snapshots) if at <= steps}
         return Fit(steps=steps, last=entry.directory / "last", snapshots=saved)
 
@@ -225,12 +228,25 @@ class FixedBatches:
             made=there,
         )
 
-    def _copy(self, start: Path | None) -> nn.Module:
-        """The policy once more, or `start`; an adapter stays where it is: `keeping_adapter`."""
-        policy = self.policy.model
-        copied = policy if is_adapted(policy) else deepcopy(policy)
-        if start is not None:
-            restore_policy(copied, start, self.settings.loading.dtype)
+    def _copy(self, directory: Path, start: Path | None) -> nn.Module:
+        """A model like the policy, with the weights of `start` or else the policy's; an adapter
+        stays where it is: `keeping_adapter`.
+        """
+        policy, loading = self.policy.model, self.settings.loading
+        if is_adapted(policy):
+            if start is not None:
+                restore_policy(policy, start, loading.dtype)
+            return policy
+        if start is None and not is_sharded(policy):
+            return deepcopy(policy)
+        if start is None:  # what is dealt over processes cannot be copied, but it can be saved
+            start = directory / "start"
+            checkpoint.replace_directory(start, self.policy.writer())
+        model, _ = load_model(
+            start, dtype=loading.dtype, device=loading.device, attention=loading.attention,
+            gradient_checkpointing=loading.gradient_checkpointing,
+        )  # fmt: skip
+        copied: nn.Module = shard_like(model, policy)
         return copied
 
     def _updater(
@@ -242,7 +258,8 @@ class FixedBatches:
         learning_rate: float | None,
     ) -> tuple[Updater, Trained]:
         """A copy of the policy with what the algorithm compares it with."""
-        loading, policy = self.settings.loading, self._copy(start)
+        loading = self.settings.loading
+        policy = self._copy(directory, start)
         models = Models(policy=policy)
         anchor = reference or self.reference
         if anchor is not None and needs(algorithm, "reference"):
@@ -251,7 +268,7 @@ class FixedBatches:
             names = teachers(self.teacher).values()
             models.teachers = [load_frozen(n, "teacher", self.policy, loading) for n in names]
         if algorithm.value_loss is not None:
-            models.critic = new_critic(policy)
+            models.critic = shard_like(new_critic(policy), policy)
         trained = Trained(
             policy, models.critic, self.settings.optimiser, learning_rate=learning_rate
         )

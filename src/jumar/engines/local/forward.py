@@ -7,14 +7,18 @@ positions that predict a token of the mask go through a head.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jumar.engines.local.distributed import rank, summed, world
 from jumar.engines.local.models import backbone, critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
 from jumar.ops.logprobs import entropy, position_spread, token_logprobs
+from jumar.types import RolloutBatch
 
 Prompts = Sequence[Sequence[int]]
 
@@ -111,15 +115,15 @@ def group_spreads(
     Without gradient; one group goes through the model at once.
     """
     spread = torch.zeros(mask.shape, device=mask.device)
-    for group in torch.unique(group_ids):
-        rows = (group_ids == group).nonzero()[:, 0]
+    for group, counts in dealt_batches(row_lengths(prompts, mask), 1, group_ids.tolist()):
+        rows = torch.tensor(group, device=mask.device)
         with torch.no_grad():
             hidden = response_hidden(
-                model, [prompts[row] for row in rows.tolist()], token_ids[rows], mask[rows]
+                model, [prompts[row] for row in group], token_ids[rows], mask[rows]
             )
         here = position_spread(hidden, lm_head(model), mask[rows], temperature=temperature)
-        spread[rows] = here.to(spread).expand(len(rows), -1) * mask[rows]
-    return spread
+        spread[rows] += here.to(spread).expand(len(rows), -1) * (mask[rows] & counts)
+    return summed(spread)
 
 
 def micro_batches(
@@ -131,16 +135,50 @@ def micro_batches(
     Rows of one group stay together where `groups` are given. A row or group that is over the limit
     is a batch of its own.
     """
+    yield from _packed(_units(lengths, groups), lengths, tokens)
+
+
+def dealt_batches(
+    lengths: Sequence[int], tokens: int, groups: Sequence[int] | None = None
+) -> list[tuple[list[int], bool]]:
+    """The micro-batches of one of several processes, and whether each is for its result.
+
+    Rows or groups are dealt by length over the processes. One that has fewer micro-batches than
+    others repeats one without its tokens: where weights are dealt, nobody can run a pass alone.
+    """
+    units = _units(lengths, groups)
+    each = [list(_packed(units[first :: world()], lengths, tokens)) for first in range(world())]
+    own = [(rows, True) for rows in each[rank()]]
+    return own + [(units[0], False)] * (max(map(len, each)) - len(own))
+
+
+def dealt_splits(
+    batch: RolloutBatch, prompts: Prompts, tokens: int, groups: Sequence[int] | None
+) -> list[tuple[list[int], RolloutBatch]]:
+    """The same of a batch, each with the batch that its rows are of: this one, or one without
+    tokens, whose rows add exactly 0 to loss, gradient and metrics.
+    """
+    columns: dict[str, Any] = {**batch.columns, "mask": torch.zeros_like(batch.mask)}
+    silent = replace(batch, columns=RolloutBatch.build(**columns).columns)
+    dealt = dealt_batches(row_lengths(prompts, batch.mask), tokens, groups)
+    return [(rows, batch if counts else silent) for rows, counts in dealt]
+
+
+def _units(lengths: Sequence[int], groups: Sequence[int] | None) -> list[list[int]]:
+    """Rows that stay together, the shortest first."""
     units: dict[int, list[int]] = {}
     for row in range(len(lengths)):
         units.setdefault(row if groups is None else groups[row], []).append(row)
-    longest = {unit: max(lengths[row] for row in rows) for unit, rows in units.items()}
+    return sorted(units.values(), key=lambda rows: (max(lengths[row] for row in rows), rows[0]))
+
+
+def _packed(units: Sequence[list[int]], lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
     batch: list[int] = []
-    for unit in sorted(units, key=lambda unit: (longest[unit], units[unit][0])):
-        if batch and (len(batch) + len(units[unit])) * longest[unit] > tokens:
+    for rows in units:
+        if batch and (len(batch) + len(rows)) * max(lengths[row] for row in rows) > tokens:
             yield batch
             batch = []
-        batch = batch + units[unit]
+        batch = batch + rows
     if batch:
         yield batch
 
@@ -158,18 +196,18 @@ def _by_length(
     mask: Tensor,
     tokens: int,
 ) -> Tensor:
-    """[B, T]: `scored` over micro-batches, put back in the rows' order."""
-    batches = list(micro_batches(row_lengths(prompts, mask), tokens))
-    if len(batches) == 1:
-        return placed(scored(prompts, token_ids, mask), mask)
-    parts = []
-    for batch in batches:
+    """[B, T]: `scored` over micro-batches, put back in the rows' order; without a gradient where
+    several processes take a share each.
+    """
+    whole: Tensor | None = None
+    for batch, counts in dealt_batches(row_lengths(prompts, mask), tokens):
         rows = torch.tensor(batch, device=mask.device)
-        parts.append(
-            placed(scored([prompts[row] for row in batch], token_ids[rows], mask[rows]), mask[rows])
-        )
-    order = torch.tensor([row for batch in batches for row in batch], device=mask.device)
-    return torch.cat(parts)[order.argsort()]
+        spoken = mask[rows] & counts
+        values = placed(scored([prompts[row] for row in batch], token_ids[rows], spoken), spoken)
+        whole = values.new_zeros(mask.shape) if whole is None else whole
+        whole.index_add_(0, rows, values)
+    assert whole is not None
+    return summed(whole)
 
 
 def _spans(mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jumar.engines.local.checkpoint import write_json
+from jumar.engines.local.distributed import from_main
 from jumar.errors import ConfigurationError
 
 
@@ -40,10 +41,9 @@ class Journal:
         number, self._calls = self._calls, self._calls + 1
         directory = self.directory / f"{number:02d}-{verb}"
         record = directory / "stage.json"
-        if not record.exists():
-            directory.mkdir(parents=True, exist_ok=True)
+        stored = from_main(lambda: _stored(record))
+        if stored is None:
             return Entry(number, directory, inputs, None)
-        stored = json.loads(record.read_text())
         if stored["inputs"] != dict(inputs):
             raise ConfigurationError(
                 f"The program calls `{verb}` with {dict(inputs)}, but {record} was made with "
@@ -51,6 +51,15 @@ class Journal:
                 "directory, or restore the program and its settings."
             )
         return Entry(number, directory, inputs, stored["result"])
+
+
+def _stored(record: Path) -> dict[str, Any] | None:
+    """What a call left; a call that is new gets its directory."""
+    if not record.exists():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        return None
+    stored: dict[str, Any] = json.loads(record.read_text())
+    return stored
 
 
 def digest(content: Any) -> str:

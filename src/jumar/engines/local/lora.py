@@ -10,7 +10,7 @@ Functions here take any model; one that has no adapter is treated as a whole.
 
 import json
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import count
@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from jumar.engines.local import adapter_files, peft_layers
 from jumar.engines.local.adapter_files import Base, is_adapter, read_adapter, unusable
 from jumar.engines.local.model_names import place
-from jumar.engines.local.models import backbone, is_adapted, load_model, save_model
+from jumar.engines.local.models import backbone, is_adapted, load_model
 from jumar.engines.local.peft_layers import POLICY
+from jumar.engines.local.sharding import load_weights, model_writer
 from jumar.engines.settings import LoraSettings
 
 _numbers = count()  # of frozen adapters
@@ -80,12 +81,15 @@ def _merged(layer: Any, adapter: str | None, weight: Tensor, device: str | None)
 # ---------------------------------------------------------------------- on disk
 
 
-def save_policy(model: Any, tokenizer: Any, directory: Path) -> None:
-    """What is trained: an adapter in peft's format, or a plain Hugging Face directory."""
-    if is_adapted(model):
-        save_adapter(model, directory, dict(peft_layers.weights(model, POLICY)))
-    else:
-        save_model(model, tokenizer, directory)
+def policy_writer(model: Any, tokenizer: Any) -> Callable[[Path], None]:
+    """What writes what is trained: an adapter in peft's format, or a plain Hugging Face directory;
+    all processes have to ask for it: see `model_writer`.
+    """
+    if not is_adapted(model):
+        return model_writer(model, tokenizer)
+    return lambda directory: save_adapter(
+        model, directory, dict(peft_layers.weights(model, POLICY))
+    )
 
 
 def save_adapter(model: Any, directory: Path, weights: Mapping[str, Tensor]) -> None:
@@ -98,10 +102,10 @@ def save_adapter(model: Any, directory: Path, weights: Mapping[str, Tensor]) -> 
 
 
 def restore_policy(model: Any, directory: Path, dtype: str) -> None:
-    """Take up what `save_policy` left there."""
+    """Take up what `policy_writer` left there."""
     if not is_adapted(model):
         saved, _ = load_model(directory, dtype=dtype)
-        model.load_state_dict(saved.state_dict())
+        load_weights(model, saved.state_dict())
         return
     adapter = read_adapter(directory)
     if not adapter.base.is_same(model.lora_base):

@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from jumar.engines.local.distributed import whole
 from jumar.errors import ConfigurationError, DataError, EngineError
 from jumar.ops.logprobs import Head
 
@@ -147,7 +148,8 @@ def new_critic(policy: nn.Module) -> nn.Module:
             "It estimates the return from the policy's own features. Choose another model, or an "
             "algorithm without a critic."
         ) from error
-    backbone(critic).load_state_dict(backbone(policy).state_dict())
+    features = backbone(policy).state_dict().items()
+    backbone(critic).load_state_dict({name: whole(weight) for name, weight in features})
     score = _score(critic)
     nn.init.zeros_(score.weight)
     if score.bias is not None:

@@ -1,15 +1,15 @@
 """A model that answers: weights, tokenizer and prompt format in one object."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from jumar.engines.contract import Responses
-from jumar.engines.local.lora import merged_weights, save_policy
-from jumar.engines.local.models import save_model
+from jumar.engines.local.lora import merged_weights, policy_writer
+from jumar.engines.local.models import is_adapted, save_model
 from jumar.engines.local.sampler import Sampled, Sampling, sample
 from jumar.engines.local.tokens import Prompts
 from jumar.engines.settings import ModelSettings
@@ -113,11 +113,16 @@ class LocalPolicy:
             truncated=sampled.truncated.tolist(),
         )
 
-    def save(self, directory: Path) -> None:
-        """What was trained: a plain Hugging Face directory, or an adapter in peft's format."""
-        save_policy(self.model, self.tokenizer, directory)
+    def writer(self) -> Callable[[Path], None]:
+        """What writes what was trained: a plain Hugging Face directory, or an adapter in peft's
+        format; see `policy_writer`.
+        """
+        return policy_writer(self.model, self.tokenizer)
 
-    def save_whole(self, directory: Path) -> None:
-        """A plain Hugging Face directory, an adapter merged into it."""
-        weights = dict(merged_weights(self.model, device="cpu"))
-        save_model(self.model, self.tokenizer, directory, weights)
+    def whole_writer(self) -> Callable[[Path], None]:
+        """What writes a plain Hugging Face directory, an adapter merged into it."""
+        if not is_adapted(self.model):
+            return self.writer()
+        return lambda directory: save_model(
+            self.model, self.tokenizer, directory, dict(merged_weights(self.model, device="cpu"))
+        )

@@ -6,11 +6,14 @@ from dataclasses import replace
 import torch
 
 from jumar.engines.contract import Observer
+from jumar.engines.local.distributed import from_main
 from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import context_length, load_model
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, teachers
 from jumar.engines.local.sampler import check_context
+from jumar.engines.local.scoring import SharedPool
+from jumar.engines.local.sharding import shard
 from jumar.engines.local.tiny import tiny_directory, tiny_model
 from jumar.engines.local.tokens import given_responses
 from jumar.engines.settings import EngineSettings
@@ -26,9 +29,8 @@ def load_policy(
 ) -> LocalPolicy:
     """The model that a run starts from, or that an evaluation asks."""
     loading, rollout = settings.loading, settings.rollout
-    if model == "tiny" and not (tiny_directory() / "config.json").is_file():
-        observer.on_phase("Building the tiny base model, once: about a minute.")
-        tiny_model(on_progress=_told_in_quarters(observer))
+    if model == "tiny":
+        from_main(lambda: _build_tiny(observer))
     weights, tokenizer = load_model(
         resolved_model(model),
         dtype=loading.dtype,
@@ -37,7 +39,7 @@ def load_policy(
         gradient_checkpointing=loading.gradient_checkpointing,
     )
     return LocalPolicy(
-        weights,
+        shard(weights) if settings.distributed.sharding == "full" else weights,
         tokenizer,
         task.template,
         loading,
@@ -52,7 +54,7 @@ def scoring_pool(verifier: VerifierSpec, settings: EngineSettings) -> ScoringPoo
     if verifier.kind == "none" and settings.rollout.source == "policy":
         build(verifier)  # refuses it
     scoring = settings.scoring
-    return ScoringPool(
+    return SharedPool(
         verifier,
         workers=scoring.workers,
         cpu_seconds=scoring.cpu_seconds,
@@ -120,6 +122,12 @@ def _device(name: str) -> str:
             f"models to be on ({str(error).splitlines()[0][:100]}). Set it to cpu, cuda or auto."
         ) from None
     return name
+
+
+def _build_tiny(observer: Observer) -> None:
+    if not (tiny_directory() / "config.json").is_file():
+        observer.on_phase("Building the tiny base model, once: about a minute.")
+        tiny_model(on_progress=_told_in_quarters(observer))
 
 
 def _told_in_quarters(observer: Observer) -> Callable[[int, int], None]:

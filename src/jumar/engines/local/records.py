@@ -13,28 +13,32 @@ if TYPE_CHECKING:  # whoever reads a record needs no torch
 
 
 class Records:
-    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory."""
+    """`metrics.jsonl` and `rollouts/step-<n>.jsonl` of one run directory.
 
-    def __init__(self, directory: Path) -> None:
+    Of several processes one `writes`.
+    """
+
+    def __init__(self, directory: Path, *, writes: bool = True) -> None:
+        self.writes = writes
         self.metrics, self.rollouts = directory / "metrics.jsonl", directory / "rollouts"
         self.diagnostics = directory / "diagnostics.jsonl"
 
     def append(self, step: int, numbers: Mapping[str, float], digest: str | None) -> None:
         """A step's numbers; `digest` is a hash of its tokens and rewards."""
-        _add(self.metrics, {"step": step, **numbers, "digest": digest})
+        self._add(self.metrics, {"step": step, **numbers, "digest": digest})
 
     def append_validation(self, step: int, estimates: Mapping[str, Estimate]) -> None:
         """A validation's estimates, each as [value, low, high]."""
         values = {name: [e.value, e.low, e.high] for name, e in estimates.items()}
-        _add(self.metrics, {"step": step, "validation": values})
+        self._add(self.metrics, {"step": step, "validation": values})
 
     def append_diagnostics(self, step: int, what: str, numbers: Mapping[str, float | None]) -> None:
         """What was measured on demand, with its price."""
-        _add(self.diagnostics, {"step": step, "what": what, **numbers})
+        self._add(self.diagnostics, {"step": step, "what": what, **numbers})
 
     def truncate(self, step: int) -> None:
         """Forget what happened after `step`: a resumed run does it again."""
-        for file in (self.metrics, self.diagnostics):
+        for file in (self.metrics, self.diagnostics) if self.writes else ():
             if file.exists():
                 rows = map(parsed, file.read_text(encoding="utf-8").splitlines())
                 kept = [row for row in rows if row is not None and row["step"] <= step]
@@ -51,9 +55,16 @@ class Records:
         self, step: int, rollout: "Rollout", by_token: Mapping[int, Mapping[str, Any]]
     ) -> None:
         """Every kept response of a step with its score and the reason; some token by token."""
+        if not self.writes:
+            return
         self.rollouts.mkdir(exist_ok=True)
         with (self.rollouts / f"step-{step:06d}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in response_lines(rollout, by_token))
+
+    def _add(self, file: Path, row: Mapping[str, Any]) -> None:
+        if self.writes:
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
 
 
 def response_lines(
@@ -77,11 +88,6 @@ def response_lines(
         if by_token and number in by_token:
             row["by_token"] = by_token[number]
         yield json.dumps(row)
-
-
-def _add(file: Path, row: Mapping[str, Any]) -> None:
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row) + "\n")
 
 
 def parsed(line: str) -> dict[str, Any] | None:

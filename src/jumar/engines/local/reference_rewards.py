@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from jumar import __version__
 from jumar.engines.contract import Observer, ReferenceRewards
 from jumar.engines.local import checkpoint
+from jumar.engines.local.distributed import from_main, is_main, whole
 from jumar.engines.local.lora import merged_weights
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampling
@@ -51,19 +52,19 @@ class RewardStore:
     def get(self) -> tuple[ReferenceRewards, dict[str, float]]:
         """The rewards, and the seconds and tokens that they cost when they were made."""
         home = cache_root() / f"rewards-{self._digest()}"
-        with _alone(home.with_name(f"{home.name}.lock")):
-            there = (home / FILE).is_file()
+        lock = home.with_name(f"{home.name}.lock")
+        with _alone(lock) if is_main() else nullcontext():
+            there = from_main((home / FILE).is_file)
             if there:
                 self.observer.on_phase(f"The reference's rewards are there already: {home}")
             else:
                 self._make(home)
-        checkpoint.verify(home)
-        found = load_file(home / FILE)
-        cost = {name: float(found[key].sum()) for name, key in COSTS.items()}
-        ids = found["prompt_ids"].tolist()
+        found = from_main(lambda: _listed(home))
+        cost = {name: sum(found[key]) for name, key in COSTS.items()}
+        ids = found["prompt_ids"]
         return ReferenceRewards(
-            rewards=dict(zip(ids, found["rewards"].tolist(), strict=True)),
-            correct=dict(zip(ids, found["correct"].bool().tolist(), strict=True)),
+            rewards=dict(zip(ids, found["rewards"], strict=True)),
+            correct=dict(zip(ids, found["correct"], strict=True)),
         ), {**cost, "reused": float(there)}
 
     def _make(self, home: Path) -> None:
@@ -71,13 +72,18 @@ class RewardStore:
             f"Sampling the reference {self.samples} times on {len(self.examples)} prompts, once."
         )
         parts = home.with_name(f"{home.name}.parts")
-        planned, chunks = list(self._chunks()), []
-        for number, (name, examples) in enumerate(planned, start=1):
-            chunks.append(self._part(parts / name, examples))
+        planned = dict(self._chunks())
+        for number, (name, examples) in enumerate(planned.items(), start=1):
+            self._part(parts / name, examples)
             if number % -(-len(planned) // 4) == 0:
                 self.observer.on_phase(f"  {number} of {len(planned)} chunks")
-        columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        checkpoint.replace_directory(home, lambda path: save_file(columns, path / FILE))
+
+        def write(path: Path) -> None:
+            chunks = [_kept(parts / name) for name in planned]
+            columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+            save_file(columns, path / FILE)
+
+        checkpoint.replace_directory(home, write)
         checkpoint.remove_directory(parts)
 
     def _chunks(self) -> Iterator[tuple[str, Sequence[Example]]]:
@@ -86,35 +92,29 @@ class RewardStore:
         for start in range(0, len(self.examples), size):
             yield f"{start:06d}-{size}", self.examples[start : start + size]
 
-    def _part(self, path: Path, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    def _part(self, path: Path, examples: Sequence[Example]) -> None:
         """One chunk: [P, N] per prompt and sample; seconds and tokens are shares of a prompt."""
-        if not path.is_dir():
-            start = perf_counter()
-            sampled = self.reference.sample(
-                examples,
-                samples=self.samples,
-                sampling=self._sampling(),
-                seed=self.seed,
-                step=STEP,
-            )
-            rows = [example for example in examples for _ in range(self.samples)]
-            scores = self.pool.score(self.reference.texts(sampled), rows)
-            shape = len(examples), self.samples
-            correct = torch.tensor([score.correct for score in scores]).view(shape)
-            values = torch.tensor([score.score for score in scores]).view(shape)
-            tokens = sampled.mask.sum(dim=1).view(shape).sum(dim=1).double().cpu()
-            seconds = torch.full((len(examples),), (perf_counter() - start) / len(examples))
-            columns = {
-                "prompt_ids": torch.tensor([example.prompt_id for example in examples]),
-                "correct": correct.to(torch.uint8),
-                "rewards": values if self.settings.scoring.partial_credit else correct.float(),
-                "tokens": tokens,
-                "seconds": seconds.double(),
-            }
-            checkpoint.replace_directory(path, lambda at: save_file(columns, at / FILE))
-        checkpoint.verify(path)
-        found: dict[str, torch.Tensor] = load_file(path / FILE)
-        return found
+        if from_main(path.is_dir):
+            return
+        start = perf_counter()
+        sampled = self.reference.sample(
+            examples, samples=self.samples, sampling=self._sampling(), seed=self.seed, step=STEP
+        )
+        rows = [example for example in examples for _ in range(self.samples)]
+        scores = self.pool.score(self.reference.texts(sampled), rows)
+        shape = len(examples), self.samples
+        correct = torch.tensor([score.correct for score in scores]).view(shape)
+        values = torch.tensor([score.score for score in scores]).view(shape)
+        tokens = sampled.mask.sum(dim=1).view(shape).sum(dim=1).double().cpu()
+        seconds = torch.full((len(examples),), (perf_counter() - start) / len(examples))
+        columns = {
+            "prompt_ids": torch.tensor([example.prompt_id for example in examples]),
+            "correct": correct.to(torch.uint8),
+            "rewards": values if self.settings.scoring.partial_credit else correct.float(),
+            "tokens": tokens,
+            "seconds": seconds.double(),
+        }
+        checkpoint.replace_directory(path, lambda at: save_file(columns, at / FILE))
 
     def _sampling(self) -> Sampling:
         rollout = self.settings.rollout
@@ -140,8 +140,21 @@ class RewardStore:
             found.update(source(target))
         for name, weight in merged_weights(self.reference.model):
             found.update(name.encode())
-            found.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+            plain = whole(weight.detach()).cpu()
+            found.update(plain.flatten().view(torch.uint8).numpy().tobytes())
         return found.hexdigest()[:16]
+
+
+def _kept(home: Path) -> dict[str, torch.Tensor]:
+    checkpoint.verify(home)
+    found: dict[str, torch.Tensor] = load_file(home / FILE)
+    return found
+
+
+def _listed(home: Path) -> dict[str, Any]:
+    """JSON-able: what is kept there."""
+    found = _kept(home)
+    return {n: (c.bool() if n == "correct" else c).tolist() for n, c in found.items()}
 
 
 def _about(config: Any) -> str:

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from jumar.engines.local.distributed import rank, summed, world
 from jumar.engines.local.kv_cache import drop_rows, repeat_rows
 from jumar.engines.local.models import backbone, context_length, lm_head
+from jumar.engines.local.sharding import unsharded
 from jumar.errors import ConfigurationError, EngineError
 from jumar.ops.logprobs import Head, processed_logits
 
@@ -75,7 +77,8 @@ def sample(
 ) -> Sampled:
     """`group` responses to each prompt, at most `rows` at a time.
 
-    A prompt that occurs twice gets other responses the second time: its sample numbers go on.
+    A prompt that occurs twice gets other responses the second time: its sample numbers go on. Of
+    several processes each samples whole groups of its own, and all of them have all responses.
     """
     check_context(model, prompts, max_tokens)
     weight = next(model.parameters())
@@ -90,11 +93,13 @@ def sample(
     )
     uniforms = _uniforms(prompt_ids, out.sample_ids.tolist(), max_tokens, seed, step).to(device)
     eos = torch.tensor(sorted(eos_ids), device=device)
-    by_length = sorted(range(total), key=lambda row: (len(prompts[row // group]), row))
-    with torch.inference_mode(), _evaluating(model):
-        for start in range(0, total, rows):
+    mine = [row for row in range(total) if row // group % world() == rank()]
+    by_length = sorted(mine, key=lambda row: (len(prompts[row // group]), row))
+    with unsharded(model), torch.inference_mode(), _evaluating(model):
+        for start in range(0, len(mine), rows):
             block = by_length[start : start + rows]
             _sample_block(model, prompts, block, group, sampling, eos, uniforms, out)
+    out = _together(out, pad_id)
     _check_finite(out.logprobs)
     longest = int(out.mask.sum(dim=1).max()) if total else 0
     return replace(
@@ -102,6 +107,18 @@ def sample(
         token_ids=out.token_ids[:, :longest].contiguous(),
         mask=out.mask[:, :longest].contiguous(),
         logprobs=out.logprobs[:, :longest].contiguous(),
+    )
+
+
+def _together(out: Sampled, pad_id: int) -> Sampled:
+    """Everybody's rows: those of the others are empty in `out`."""
+    mask = summed(out.mask)
+    return replace(
+        out,
+        token_ids=summed(out.token_ids * out.mask).masked_fill(~mask, pad_id),
+        mask=mask,
+        logprobs=summed(out.logprobs),
+        truncated=summed(out.truncated),
     )
 
 

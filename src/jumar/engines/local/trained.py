@@ -1,6 +1,6 @@
 """What training changes: the policy, the critic where there is one, and their optimisers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from jumar.engines.local.checkpoint import load_optimiser, optimiser_tensors
-from jumar.engines.local.lora import restore_policy, save_policy
-from jumar.engines.local.models import load_critic, save_model
+from jumar.engines.local.lora import policy_writer, restore_policy
+from jumar.engines.local.models import load_critic
 from jumar.engines.local.optimiser import new_adamw
+from jumar.engines.local.sharding import load_weights, model_writer, whole_on_main
 from jumar.engines.settings import OptimiserSettings
 from jumar.schedules import Schedule
 
@@ -55,19 +56,27 @@ class Trained:
         for optimiser in self.optimisers.values():
             optimiser.state.clear()
 
-    def write(self, path: Path, tokenizer: Any) -> None:
-        """`model/`, `critic/` and a file of moments for each."""
-        save_policy(self.policy, tokenizer, path / "model")
+    def writer(self, tokenizer: Any) -> Callable[[Path], None]:
+        """What writes `model/`, `critic/` and a file of moments for each; see `policy_writer`."""
+        # before the moments: it deals out again what a forward left whole
+        writers = {"model": policy_writer(self.policy, tokenizer)}
         if self.critic is not None:
-            save_model(self.critic, tokenizer, path / "critic")
-        for name, model, optimiser in self._each():
-            save_file(optimiser_tensors(model, optimiser), path / f"{name}-optimiser.safetensors")
+            writers["critic"] = model_writer(self.critic, tokenizer)
+        moments = {n: whole_on_main(optimiser_tensors(m, o)) for n, m, o in self._each()}
+
+        def write(path: Path) -> None:
+            for name, writer in writers.items():
+                writer(path / name)
+            for name, tensors in moments.items():
+                save_file(tensors, path / f"{name}-optimiser.safetensors")
+
+        return write
 
     def read(self, path: Path, dtype: str) -> None:
         """Take up what `write` left there."""
         restore_policy(self.policy, path / "model", dtype)
         if self.critic is not None:
-            self.critic.load_state_dict(load_critic(path / "critic", self.policy).state_dict())
+            load_weights(self.critic, load_critic(path / "critic", self.policy).state_dict())
         for name, model, optimiser in self._each():
             load_optimiser(model, optimiser, load_file(path / f"{name}-optimiser.safetensors"))
 

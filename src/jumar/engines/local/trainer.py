@@ -23,6 +23,7 @@ from jumar.engines.local import checkpoint
 from jumar.engines.local.anchors import Anchors
 from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import spelled
+from jumar.engines.local.distributed import is_main
 from jumar.engines.local.fixed_batches import FixedBatches
 from jumar.engines.local.journal import Journal, digest
 from jumar.engines.local.lora import add_adapter, restore_policy
@@ -32,6 +33,7 @@ from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, check_provided, teachers
 from jumar.engines.local.records import Records
 from jumar.engines.local.rollouts import Collector
+from jumar.engines.local.sharding import shard_like
 from jumar.engines.local.trained import Trained, learning_rate_factor
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
@@ -74,7 +76,7 @@ class LocalTrainer:
         self._examples = task.train[: settings.rollout.only_prompts]
         self._order = PromptOrder(self._examples, settings.seed, stored=stored)
         self._journal = Journal(directory / "stages")
-        self._records = Records(directory)
+        self._records = Records(directory, writes=is_main())
         self._best: dict[str, Any] = {}  # of the current stage: score and step
         self._last_score: tuple[int, float | None] = (-1, None)  # (step, validation score)
         self._models = Models(policy=policy.model)
@@ -108,7 +110,8 @@ class LocalTrainer:
         self._state: State = algorithm.init_state()
         self._stale = False
         has_critic = algorithm.value_loss is not None
-        self._models.critic = new_critic(self.policy.model) if has_critic else None
+        critic = new_critic(self.policy.model) if has_critic else None
+        self._models.critic = None if critic is None else shard_like(critic, self.policy.model)
         self._trained = Trained(self.policy.model, self._models.critic, self.settings.optimiser)
         names = list(teachers(self._teacher))
         self._collector = Collector(
@@ -220,11 +223,11 @@ class LocalTrainer:
         score = estimates["pass@1"].value
         if score > self._best.get("score", -math.inf):
             self._best = {"score": score, "step": self.step}
-            checkpoint.replace_directory(stage / "best", self.policy.save)
+            checkpoint.replace_directory(stage / "best", self.policy.writer())
         self._last_score = (self.step, score)
 
     def _finish_stage(self, first: int, stage: Path) -> dict[str, Any]:
-        checkpoint.replace_directory(stage / "last", self.policy.save)
+        checkpoint.replace_directory(stage / "last", self.policy.writer())
         last_step, last_score = self._last_score
         best = stage / ("best" if self._best else "last")
         return {
@@ -296,8 +299,10 @@ class LocalTrainer:
     # ------------------------------------------------------------------ down and up again
 
     def _save(self) -> None:
+        write_trained = self._trained.writer(self.policy.tokenizer)
+
         def write(path: Path) -> None:
-            self._trained.write(path, self.policy.tokenizer)
+            write_trained(path)
             save_file(dict(self._state), path / "algorithm-state.safetensors")
             state = {
                 "step": self.step,

@@ -16,19 +16,20 @@ from torch import Tensor, nn
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
+from jumar.engines.local.distributed import gathered, total
 from jumar.engines.local.forward import (
     Prompts,
+    dealt_splits,
     group_spreads,
-    micro_batches,
     placed,
     response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
-    row_lengths,
 )
-from jumar.engines.local.models import lm_head
+from jumar.engines.local.models import critic_values, lm_head
 from jumar.engines.local.sampler import Sampling
+from jumar.engines.local.sharding import summed_and_clipped
 from jumar.engines.settings import EngineSettings
 from jumar.errors import EngineError
 from jumar.ops.divergence import Divergence, kl_estimate
@@ -83,6 +84,8 @@ class Updater:
             parts, norm = self.step(batch, prompts, rows)
             metrics += parts
             norms.append(norm)
+        found = gathered(list(self.watched.items())) if watch else []
+        self.watched = {row: numbers for pairs in found for row, numbers in pairs if numbers}
         numbers = means(metrics)
         if "ref_logprobs" in batch and "rollout_logprobs" in batch:
             tokens = batch.mask.sum().clamp(min=1)
@@ -179,32 +182,31 @@ class Updater:
         prompts = [every_prompt[i] for i in rows.tolist()]
         groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
         limit = self.settings.optimiser.micro_batch_tokens
-        splits = list(micro_batches(row_lengths(prompts, whole.mask), limit, groups))
+        splits = dealt_splits(whole, prompts, limit, groups)
         stats: Metrics = {}
         if self.algorithm.batch_stats is not None:
             with torch.no_grad():
-                parts = [self.tokens(whole, prompts, split) for split in splits]
-                stats = reduced_stats(self.algorithm, parts)
+                parts = [self.tokens(batch, prompts, split) for split, batch in splits]
+                stats = total(reduced_stats(self.algorithm, parts))
         scale = LossScale.of(whole, stats)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
+        self.watched |= {row: {} for row in rows.tolist() if row in self.watched}
         metrics: list[Metrics] = []
-        for split in splits:
-            tokens = self.tokens(whole, prompts, split)
+        for split, batch in splits:
+            tokens = self.tokens(batch, prompts, split)
             tokens.logprobs.retain_grad()  # what the loss does to each token, for diagnostics
             output = policy_loss(self.algorithm, tokens, scale)
             self._check_finite("loss", output.loss, whole)
             output.loss.backward()  # type: ignore[no-untyped-call]
             metrics += [output.metrics, of_update(self.algorithm, tokens, scale)]
             for place, row in enumerate(rows[split].tolist()):
-                if row in self.watched:
+                if row in self.watched and batch is whole:
                     self.watched[row] = by_token(self.algorithm, tokens, place)
-        norm, critic_norm = self._clip_gradients()
-        self._check_finite("gradient norm", norm, whole)
-        self._check_finite("critic's gradient norm", critic_norm, whole)
+        norm = self._summed_and_clipped(whole)
         for optimiser in self.optimisers:
             optimiser.step()
-        return metrics, float(norm)
+        return [total(sum_metrics(metrics))], norm
 
     def tokens(
         self,
@@ -219,16 +221,12 @@ class Updater:
         """
         batch = whole.select(torch.tensor(split, device=whole.mask.device))
         rows = [prompts[i] for i in split], batch.token_ids, batch.mask
-        head, sampling, ids = (
-            lm_head(self.models.policy),
-            self.sampling,
-            batch.token_ids[batch.mask],
-        )
+        sampling, ids = self.sampling, batch.token_ids[batch.mask]
         hidden = response_hidden(self.models.policy, *rows) if hidden is None else hidden
         logprobs = placed(
             token_logprobs(
                 hidden,
-                head,
+                lm_head(self.models.policy),
                 ids,
                 temperature=sampling.temperature,
                 top_k=sampling.top_k,
@@ -242,7 +240,8 @@ class Updater:
         for request in self.algorithm.divergences:
             columns[request.column] = placed(self._divergence(request, hidden, rows), batch.mask)
         if self.models.critic is not None:
-            columns["values"] = response_values(self.models.critic, *rows)
+            states = response_hidden(self.models.critic, *rows)
+            columns["values"] = placed(critic_values(self.models.critic, states), batch.mask)
         return TokenBatch(
             columns=batch.columns, step=batch.step, stage_step=batch.stage_step, seed=batch.seed
         ).with_columns(**columns)
@@ -269,13 +268,14 @@ class Updater:
             temperature=self.sampling.temperature,
         )
 
-    def _clip_gradients(self) -> tuple[Tensor, Tensor]:
-        """Gradient norms before clipping, each model by its own: the policy, the critic (or 0)."""
+    def _summed_and_clipped(self, batch: RolloutBatch) -> float:
+        """The policy's gradient norm before clipping; each model is clipped by its own norm."""
         limit, critic = self.settings.optimiser.max_grad_norm, self.models.critic
-        norm = nn.utils.clip_grad_norm_(self.models.policy.parameters(), limit)
-        if critic is None:
-            return norm, torch.zeros_like(norm)
-        return norm, nn.utils.clip_grad_norm_(critic.parameters(), limit)
+        norm = summed_and_clipped(self.models.policy, limit)
+        self._check_finite("gradient norm", norm, batch)
+        if critic is not None:
+            self._check_finite("critic's gradient norm", summed_and_clipped(critic, limit), batch)
+        return float(norm)
 
     def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
         """Stop before a NaN reaches the weights, and keep the batch that made it."""
