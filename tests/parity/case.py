@@ -9,6 +9,7 @@ Imports torch, transformers and jumar only: it also runs where a host is install
 not.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,18 +27,29 @@ from jumar.engines.local.models import new_critic
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
-from jumar.tasks.task import content_hash
+from jumar.tasks import Example
 from jumar.types import RolloutBatch
 
 VOCABULARY, TOOL, EOS, PAD = 64, 0, 1, 2  # the tool writes 0, as batches keep no foreign token
 LIMIT = 8  # tokens of a response; one that has as many and no EOS is truncated
 PROMPTS = ((5, 9, 3), (17, 4, 33, 8, 21), (40, 2), (11, 12, 50, 6, 7, 29))
+QUESTIONS = tuple(f"prompt {number}" for number in range(len(PROMPTS)))  # for hosts that take text
 # by group: mixed, all right, partial credit, all wrong
 REWARDS = ((1.0, 0.0, 0.0, 1.0), (1.0,) * 4, (0.0, 1.0, 0.25, 0.5), (0.0,) * 4)
 LENGTHS = ((4, 8, 2, 8), (1, 3, 6, 5), (8, 7, 3, 2), (6, 5, 4, 1))
 TRUNCATED = ((0, 1), (2, 0))  # (group, sample): at the limit, and not ended
 TOOL_OUTPUT = {(1, 3): (1, 2), (2, 1): (3,)}  # positions that a tool wrote, not the policy
-OPTIMAL_VALUES = (0.75, 1.0, 0.5, 0.25)  # V* of each prompt
+# by reward: the two parts of which it is the mean; one verifier has no opinion on 0.5
+PARTS = {0.0: (0.0, 0.0), 0.25: (0.5, 0.0), 0.5: (1.0, math.nan), 1.0: (1.0, 1.0)}
+BY_PROMPT = {
+    "optimal_values": (0.75, 1.0, 0.5, 0.25),
+    "baseline_rewards": (0.0, 1.0, 0.5, 1.0),
+    "budgets": (4, 0, 6, 8),
+}
+BY_RESPONSE = {
+    "answer_ids": (7, 8, 8, 7, 7, 7, 7, 7, 5, 7, 6, 5, 1, 2, 1, 1),
+    "tool_calls": (0, 2, 0, 1, 1, 0, 0, 3, 0, 1, 1, 0, 2, 0, 0, 0),
+}
 SETTINGS: dict[str, dict[str, Any]] = {  # where the defaults would not see short responses
     name: {"overlong_limit": LIMIT, "overlong_cache": 4} for name in ("dapo", "owpo", "sym_dapo")
 } | {"dr_grpo": {"length": LIMIT}}
@@ -53,7 +65,7 @@ class Case:
     """16 rows, group after group; four models and a critic, all of one tiny architecture."""
 
     prompts: list[list[int]]  # token ids, row by row
-    rollout: RolloutBatch  # with rollout_logprobs, optimal_values and signal
+    rollout: RolloutBatch  # with every optional column that no model of ours computes
     policy: nn.Module
     earlier: nn.Module  # the policy before its first update on this rollout
     reference: nn.Module
@@ -80,6 +92,7 @@ def difference(a: Found, b: Found) -> Difference:
     """The largest differences; missing parameters are no agreement."""
     assert a.gradients.keys() == b.gradients.keys()
     largest = max(float(g.abs().max()) for g in b.gradients.values())
+    assert largest > 1e-5, "a comparison of zeros shows nothing"
     gaps = (g.to(a.gradients[name]) - a.gradients[name] for name, g in b.gradients.items())
     return Difference(
         loss=abs(a.loss - b.loss) / max(1.0, abs(b.loss)),
@@ -208,16 +221,22 @@ def _rollout(sampler: nn.Module, dtype: torch.dtype) -> tuple[list[list[int]], R
         correct=rewards == 1.0,
         rewards=rewards,
         group_ids=group_ids,
-        prompt_ids=torch.tensor([content_hash(f"prompt {g}") for g in range(4)])[group_ids],
+        prompt_ids=torch.tensor([Example(prompt=q).prompt_id for q in QUESTIONS])[group_ids],
         sample_ids=torch.arange(count).repeat(4),
         rollout_logprobs=noisy.float().to(dtype),  # float32 is all that hosts carry
-        optimal_values=torch.tensor(OPTIMAL_VALUES)[group_ids],
         signal=torch.randn(mask.shape).to(dtype),
-        reward_parts=torch.stack([rewards, (lengths % 2).to(rewards)], dim=1),
-        tool_calls=(before_end & ~mask).sum(dim=1),
-        cut_values=torch.where(before_end.cumsum(dim=1) % 3 == 1, rewards[:, None] / 2, torch.nan),
+        cut_values=_cut_values(mask).to(dtype),
+        reward_parts=torch.tensor([PARTS[reward] for reward in rewards.tolist()]),
+        **{name: torch.tensor(values)[group_ids] for name, values in BY_PROMPT.items()},
+        **{name: torch.tensor(values) for name, values in BY_RESPONSE.items()},
     )
     return prompts, rollout
+
+
+def _cut_values(mask: Tensor) -> Tensor:
+    """[B, T]: the worth of every third prefix, NaN between them."""
+    cut = torch.arange(mask.shape[1]).expand(mask.shape) % 3 == 0
+    return torch.where(cut, torch.randint(0, 5, mask.shape) / 4, math.nan)
 
 
 @contextmanager

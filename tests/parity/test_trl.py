@@ -32,7 +32,7 @@ def test_trl_gives_our_loss_and_our_gradients(name):
 @pytest.mark.parametrize("parts", [1, 4])
 def test_any_number_of_micro_batches_gives_them(parts, tmp_path):
     found = host("trl").theirs(algorithm("owpo"), case(), tmp_path, parts=parts)
-    assert max(difference(ours(algorithm("owpo"), case()), found)) < 1e-5
+    assert max(difference(ours(algorithm("owpo"), case()), found)) < stored("trl")["tolerance"]
 
 
 def test_two_processes_give_those_of_one(tmp_path):
@@ -41,7 +41,8 @@ def test_two_processes_give_those_of_one(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", *launch, str(script), str(tmp_path), str(file)],
         capture_output=True, text=True, timeout=400,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "."},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(file.read_text())
@@ -126,4 +127,4 @@ def test_a_planted_error_is_found(plant, tmp_path):
 
     record, fixed = algorithm("dapo"), case()
     found = host("trl").theirs(record, fixed, tmp_path, host=plant(JumarGRPOTrainer))
-    assert difference(ours(record, fixed), found).gradient > 1000 * stored("trl")["tolerance"]
+    assert difference(ours(record, fixed), found).gradient > 500 * stored("trl")["tolerance"]

@@ -6,6 +6,7 @@ The first step is made by `earlier`, with a learning rate of 0; then the policy'
 place, and the second step on the same rollout is the one that is compared.
 """
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from trl import GRPOConfig
 from jumar.algorithm import Algorithm
 from jumar.engines.trl import JumarGRPOTrainer
 
-from .case import EOS, PAD, VOCABULARY, Case, Found
+from .case import BY_PROMPT, BY_RESPONSE, EOS, PAD, QUESTIONS, TOOL, VOCABULARY, Case, Found
 from .records import About
 
 ABOUT = About(
@@ -28,7 +29,7 @@ ABOUT = About(
     packages=("torch", "transformers", "trl", "accelerate"),
     ran="the second optimiser step on a rollout in GRPOTrainer's own training loop, two "
     "micro-batches of eight shuffled rows; TRL computes log-probs in float32",
-    tolerance=1e-5,
+    tolerance=2e-5,
 )
 ORDER = 0, 2, 1, 3  # of the prompts: the last two are answered shortly, and may fall to one process
 
@@ -50,7 +51,7 @@ def theirs(
     recorder = _Recorder(case)
     trainer = _recording(host)(
         model=model,
-        reward_funcs=_rewards(case),
+        reward_funcs=[_reward(case, part) for part in (0, 1)],
         args=GRPOConfig(
             output_dir=str(folder / "run"),
             use_cpu=True,
@@ -58,23 +59,24 @@ def theirs(
             report_to=[],
             save_strategy="no",
             disable_tqdm=True,
-            seed=0,  # as the case's: draws are of seed, step, prompt and sample
             optim="sgd",
             learning_rate=0.0,
             max_grad_norm=0.0,
             max_steps=2,
             num_generations=4,
+            reward_weights=[0.5, 0.5],
             num_iterations=2,
             gradient_accumulation_steps=parts,
             per_device_train_batch_size=len(case.rollout) // parts // processes,
             max_completion_length=case.rollout.mask.shape[1],
             shuffle_dataset=False,
+            seed=case.rollout.seed,
             **config,
         ),
         train_dataset=Dataset.from_dict(
             {
-                "prompt": [f"prompt {number}" for number in ORDER],
-                "optimal_values": case.rollout.optimal_values[::4][list(ORDER)].tolist(),
+                "prompt": [QUESTIONS[number] for number in ORDER],
+                **{name: [values[n] for n in ORDER] for name, values in BY_PROMPT.items()},
             }
         ),
         processing_class=tokenizer(),
@@ -137,7 +139,7 @@ def _rollout(case: Case) -> Any:
         seen: Counter[str] = Counter()
         rows = []
         for prompt in prompts:
-            rows.append(4 * int(prompt.split()[1]) + seen[prompt])
+            rows.append(4 * QUESTIONS.index(prompt) + seen[prompt])
             seen[prompt] += 1
         columns = {
             "completion_ids": batch.token_ids,
@@ -145,24 +147,26 @@ def _rollout(case: Case) -> Any:
             "env_mask": batch.mask.long(),
         }
         cut = {n: [c[row][: lengths[row]].tolist() for row in rows] for n, c in columns.items()}
-        return {"prompt_ids": [case.prompts[row] for row in rows], **cut}
+        own = {n: [values[row] for row in rows] for n, values in BY_RESPONSE.items()}
+        return {"prompt_ids": [case.prompts[row] for row in rows], **cut, **own}
 
     return rollout
 
 
-def _rewards(case: Case) -> Any:
+def _reward(case: Case, part: int) -> Any:
     """By prompt and response, so that no order is taken for granted."""
     batch = case.rollout
     table = {
-        (f"prompt {int(group)}", tuple(ids[mask].tolist())): float(reward)
-        for group, ids, mask, reward in zip(
-            batch.group_ids, batch.token_ids, batch.mask, batch.rewards, strict=True
+        (QUESTIONS[int(group)], tuple(ids[mask].tolist())): parts[part].item()
+        for group, ids, mask, parts in zip(
+            batch.group_ids, batch.token_ids, batch.mask, batch.reward_parts, strict=True
         )
     }
 
-    def reward(prompts: Any, completion_ids: Any, **_: Any) -> list[float]:
-        own = [tuple(i for i in ids if i != 0) for ids in completion_ids]  # without the tool's
-        return [table[key] for key in zip(prompts, own, strict=True)]
+    def reward(prompts: Any, completion_ids: Any, **_: Any) -> list[float | None]:
+        own = [tuple(i for i in ids if i != TOOL) for ids in completion_ids]
+        found = [table[key] for key in zip(prompts, own, strict=True)]
+        return [None if math.isnan(value) else value for value in found]
 
     return reward
 

@@ -85,4 +85,4 @@ def test_the_changed_script_trains(tmp_path):
     steps = [row for row in json.loads(state.read_text())["log_history"] if "loss" in row]
     assert steps[-1]["weight"] > 0  # OWPO's
     assert steps[-1]["kept"] > 0
-    assert steps[-1]["grad_norm"] > 0
+    assert steps[-1]["loss"] != 0

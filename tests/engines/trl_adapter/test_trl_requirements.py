@@ -19,7 +19,8 @@ REFUSED = {
     "opd": "given none.*Pass teacher=MODEL",
     "kdrl": "given none.*Pass teacher=MODEL",
     "topr": "gets none from generate.*Set use_vllm=True, or pass a rollout_func",
-    "erpd_student": "`signal`.*samples new responses.*the program that makes it",
+    "erpd_student": "`signal`.*for every token.*the program that makes it",
+    "copo": "`answer_ids`.*for every response.*Pass a rollout_func that returns 'answer_ids'",
     "a_star_po": "`optimal_values`.*has the columns prompt.*add_column.'optimal_values'",
 }
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals
 from jumar.tasks.task import content_hash, normalised_prompt
-from jumar.types import Metrics, RolloutBatch, State
+from jumar.types import COLUMNS, Metrics, RolloutBatch, State
 
 PREFIX = "jumar/"  # of our columns among TRL's
 LOGPROBS = {  # ours by TRL's names
@@ -36,8 +36,9 @@ def own_columns(
 ) -> dict[str, Tensor]:
     """The columns of one process; `ends` are the tokens that a finished response ends with.
 
-    Of the log-probs, those in `reads` that TRL computed; of the data set's columns, those in
-    `reads`. A token without a log-prob of the sampler, where one is read, is not trained on.
+    Of the log-probs, those in `reads` that TRL computed; of the columns of the data set and of a
+    rollout function, those in `reads`. A token without a log-prob of the sampler, where one is
+    read, is not trained on.
     """
     ids, written = output["completion_ids"], output["completion_mask"].bool()
     last = ids.gather(1, (written.sum(dim=1, keepdim=True) - 1).clamp(min=0))[:, 0]
@@ -48,9 +49,7 @@ def own_columns(
     mask = written & output["tool_mask"].bool() if "tool_mask" in output else written
     if "rollout_logprobs" in columns:
         mask = mask & ~columns["rollout_logprobs"].isnan()
-    numbers = {
-        name: [float(row[name]) for row in rows] for name in sorted(reads) if name in rows[0]
-    }
+    numbers = {name: [row[name] for row in rows] for name in sorted(reads) if name in rows[0]}
     return {
         "token_ids": ids,
         "mask": mask,
@@ -86,6 +85,7 @@ def scored(
         correct=rewards > full_mark - 1e-6,  # a sum of float32 rewards may fall short of it
         group_ids=numbers // group_size,
         sample_ids=numbers % group_size,
+        reward_parts=rewards_by_function,
         **columns,
     )
     return batch, ~rewards_by_function.isnan().all(dim=1)
@@ -113,6 +113,17 @@ def with_signals(
         for name, column in chosen.columns.items()
     }
     return full, state if nothing else new_state, {**signals.metrics, **kept}
+
+
+def part(columns: Mapping[str, Tensor], first: int, mask: Tensor) -> dict[str, Tensor]:
+    """The rows from `first` on of the process whose own mask, [B, T], is given."""
+    rows, length = mask.shape
+    own = {name: column[first : first + rows] for name, column in columns.items()}
+    return {n: c[:, :length] if _per_token(n, c) else c for n, c in own.items()}
+
+
+def _per_token(name: str, column: Tensor) -> bool:
+    return column.dim() == 2 and (name not in COLUMNS or COLUMNS[name].shape == "BT")
 
 
 def by_group(column: Tensor, size: int) -> Tensor:

@@ -7,13 +7,18 @@ from importlib.metadata import version
 from typing import Any
 
 from jumar.algorithm import Algorithm
-from jumar.engines.local.provision import OF_SAMPLES, needs
+from jumar.engines.local.provision import needs
 from jumar.errors import ConfigurationError
 from jumar.types import COLUMNS
 
 SUPPORTED = "1.16."  # more of it than is public is touched
-FROM_MODELS = frozenset({"old_logprobs", "ref_logprobs", "teacher_logprobs", "rollout_logprobs"})
-OF_RESPONSES = OF_SAMPLES | {"old_entropies", "position_spread", "tool_calls"}
+GIVEN = frozenset(
+    {
+        "old_logprobs", "ref_logprobs", "teacher_logprobs", "rollout_logprobs", "old_entropies",
+        "reward_parts",
+    }
+)  # fmt: skip
+BY_RESPONSE = frozenset({"answer_ids", "tool_calls"})  # no data set can have them
 REPLACED = (  # settings of GRPOConfig about advantages and loss, which the algorithm brings itself
     "beta", "epsilon", "epsilon_high", "delta", "loss_type", "importance_sampling_level",
     "scale_rewards", "multi_objective_aggregation", "top_entropy_quantile", "entropy_coef",
@@ -67,30 +72,31 @@ def check_algorithm(
             "gets none from generate(), and the trainer's own are another number. Set "
             "use_vllm=True, or pass a rollout_func that returns `logprobs`."
         )
-    for column in sorted(algorithm.reads - FROM_MODELS):
+    for column in sorted(algorithm.reads - GIVEN):
         _check_column(name, column, columns)
 
 
 def _check_column(name: str, column: str, columns: Collection[str] | None) -> None:
     meaning = f"`{column}` ({COLUMNS[column].meaning})" if column in COLUMNS else f"`{column}`"
-    if column in OF_RESPONSES:
-        raise ConfigurationError(
-            f"`{name}` reads {meaning}, which our own engine makes of the responses that it "
-            "samples, but TRL's trainer does not. There is nothing to read it from. Use jumar's "
-            "own engine."
-        )
     if column not in COLUMNS or COLUMNS[column].shape != "B":
         raise ConfigurationError(
-            f"`{name}` reads {meaning}, one number per token of a stored response, but TRL samples "
-            "new responses at each step. There is nothing to read it from. Use jumar's own engine "
-            "and the program that makes it (`jumar list programs`)."
+            f"`{name}` reads {meaning}, which TRL does not make. It is a number for every token of "
+            "the responses, and nobody else has those. Use jumar's own engine, with the program "
+            "that makes it where there is one (`jumar list programs`)."
         )
-    if columns is not None and column not in columns:
+    if columns is None or column in columns:
+        return
+    if column in BY_RESPONSE:
         raise ConfigurationError(
-            f"`{name}` reads {meaning}, but the data set has the columns "
-            f"{', '.join(sorted(columns))}. It is one number per prompt, which only you know. Add "
-            f"it: train_dataset.add_column({column!r}, [...])."
+            f"`{name}` reads {meaning}, which TRL does not make. It is a number for every "
+            "response, so no data set can have it. Pass a rollout_func that returns "
+            f"{column!r} beside `completion_ids`, or use jumar's own engine."
         )
+    raise ConfigurationError(
+        f"`{name}` reads {meaning}, but the data set has the columns {', '.join(sorted(columns))}."
+        " It is a number for every prompt, which only you know. Add it: "
+        f"train_dataset.add_column({column!r}, [...])."
+    )
 
 
 def check_config(algorithm: Algorithm, args: Any) -> None:

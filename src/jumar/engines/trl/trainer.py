@@ -27,7 +27,7 @@ from torch import Tensor
 from jumar import algorithms
 from jumar.algorithm import Algorithm, policy_loss, reduced_stats
 from jumar.engines.local.provision import needs
-from jumar.engines.trl.columns import PREFIX, by_group, by_row, ours, own_columns, scored
+from jumar.engines.trl.columns import PREFIX, by_group, by_row, ours, own_columns, part, scored
 from jumar.engines.trl.columns import with_signals as signalled
 from jumar.engines.trl.divergences import divergence_column, hidden_states
 from jumar.engines.trl.requirements import (
@@ -77,11 +77,12 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if args is None:
             name = model if isinstance(model, str) else model.config.name_or_path
             args = GRPOConfig(f"{Path(name).name}-{algorithm.name}")
+        rollout_func = named.get("rollout_func")  # may return columns of its own
         check_algorithm(
             algorithm,
             teacher=teacher is not None,
-            sampler_logprobs=args.use_vllm or named.get("rollout_func") is not None,
-            columns=getattr(train_dataset, "column_names", None),
+            sampler_logprobs=args.use_vllm or bool(rollout_func),
+            columns=None if rollout_func else getattr(train_dataset, "column_names", None),
         )
         check_config(algorithm, args)
         warn_of_replaced(algorithm, args)
@@ -132,19 +133,20 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return max(self.rollouts - 1, 0)
 
     def _columns(self, output: dict[str, Any], inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """What TRL has not computed is computed here: early old log-probs, the teacher's."""
-        algorithm, found, size = self.algorithm, {}, self.args.per_device_train_batch_size
-        early = algorithm.reward.reads | algorithm.advantage.reads
-        if "old_logprobs" in early and "old_per_token_logps" not in output:
-            found["old_logprobs"] = self._logprobs(self.model, output, batch_size=size)[0]
-        if "teacher_logprobs" in algorithm.reads:
+        """What TRL has not computed is computed here: early old log-probs, the teacher's, ..."""
+        reads, found, size = self.algorithm.reads, {}, self.args.per_device_train_batch_size
+        early = self.algorithm.reward.reads | self.algorithm.advantage.reads
+        needed = "old_logprobs" in early and "old_per_token_logps" not in output
+        if needed or "old_entropies" in reads:
+            own = self._logprobs(self.model, output, batch_size=size, compute_entropy=True)
+            found["old_logprobs"], found["old_entropies"], _ = own
+        if "teacher_logprobs" in reads:
             found["teacher_logprobs"] = self._logprobs(self.teacher, output, batch_size=size)[0]
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
-        return own_columns(output, inputs, ends, algorithm.reads) | found
+        return own_columns(output, inputs, ends, reads) | found
 
     def _with_signals(self, mine: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
         """The columns of one process with signals, made of those of all processes."""
-        rows, length = mine["mask"].shape
         batch, scorable = scored(
             {name: self._gathered(column) for name, column in mine.items()},
             self._rewards,
@@ -159,9 +161,7 @@ class JumarGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             self.algorithm_state = state
         self._note(metrics)
         self._show_advantages(columns["advantages"].sum(1) / columns["mask"].sum(1).clamp(min=1))
-        first = self.accelerator.process_index * rows
-        own = {name: column[first : first + rows] for name, column in columns.items()}
-        return {name: c[:, :length] if c.dim() == 2 else c for name, c in own.items()}
+        return part(columns, self.accelerator.process_index * len(mine["mask"]), mine["mask"])
 
     def _gathered(self, column: Tensor) -> Tensor:
         """The rows of all processes, padded to the longest."""
