@@ -249,6 +249,27 @@ def test_the_load_balancing_loss_of_a_mixture_of_experts_stays(tmp_path):
     assert 1.9 < auxiliary < 2.3  # top 2 of 2 experts: balanced as far as it can be
 
 
+@pytest.mark.parametrize("name", ["owpo", "opd"])
+def test_an_adapter_of_peft_is_trained_and_its_base_is_the_reference(tmp_path, name):
+    peft = pytest.importorskip("peft")
+    trainer = hosted(
+        tmp_path,
+        algorithms.get(name),
+        reward=mixed,
+        teacher=tiny_model(tmp_path / "teacher"),
+        settings={"max_steps": 2},
+        peft_config=peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]),
+    )
+    before = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
+    assert trainer.ref_model is None
+    assert moved
+    assert all("lora" in n for n in moved)
+    if name == "owpo":
+        assert trainer.state.log_history[0]["weight"] == pytest.approx(1.0)
+
+
 def test_without_a_configuration_there_is_a_directory_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jumar.engines.trl.trainer.GRPOConfig", config_on_cpu)
