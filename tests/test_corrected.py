@@ -1,11 +1,13 @@
 """An algorithm and its correction, put together or refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from golden.batch import hashed_rollout, hashed_tokens
 from jumar import algorithms
-from jumar.algorithm import Algorithm, policy_loss
+from jumar.algorithm import Algorithm, policy_loss, reduced_stats
 from jumar.correction import corrected
 from jumar.errors import ConfigurationError
 from jumar.types import LossScale, TokenBatch
@@ -83,6 +85,7 @@ def test_where_the_sampler_agrees_nothing_changes_to_the_last_bit(name: str) -> 
     plain = algorithms.get(name)
     tokens = tokens_of(plain)
     tokens = tokens.with_columns(rollout_logprobs=tokens.old_logprobs.detach())
+    tokens = replace(tokens, stats=reduced_stats(plain, [tokens]))
     expected = loss_and_gradient(plain, tokens) if plain.batch_stats is None else None
     for kind in ("truncated", "masked"):
         for level in ("token", "response", "geometric"):
@@ -99,13 +102,14 @@ def test_where_the_sampler_agrees_nothing_changes_to_the_last_bit(name: str) -> 
 
 @pytest.mark.parametrize("name", sorted(set(algorithms.names()) - set(SAMPLED)))
 def test_what_a_correction_means_nothing_for_is_refused_with_a_reason(name: str) -> None:
-    reasons = {
-        "rebel": "one loss for a whole group",
-        **dict.fromkeys(("dpo", "tgdpo", "sft"), "stored rows"),
-        **dict.fromkeys(("topr", "mopd", "opd_sampled"), "the sampler's own log-probs"),
-    }
-    with pytest.raises(ConfigurationError, match=reasons[name]) as refusal:
-        corrected(algorithms.get(name), kind="truncated", level="response")
+    record = algorithms.get(name)
+    reason = "one loss for a whole group"
+    if record.rows == "stored":
+        reason = "stored rows"
+    if "rollout_logprobs" in record.reads:
+        reason = "the sampler's own log-probs"
+    with pytest.raises(ConfigurationError, match=reason) as refusal:
+        corrected(record, kind="truncated", level="response")
     assert "Set correction.kind=none" in str(refusal.value)
 
 

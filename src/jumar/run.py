@@ -194,7 +194,7 @@ class Run:
             validation=validation(
                 pool,
                 task.validation[: evaluation.prompts],
-                self.directory / "evaluation" / "validation",
+                self.directory / "evaluation" / "validation" if is_main() else None,
                 samples=evaluation.samples,
                 temperature=evaluation.temperature,
                 top_p=evaluation.top_p,

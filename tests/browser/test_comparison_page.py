@@ -13,7 +13,7 @@ from jumar.reports.comparison_page import write_comparison
 from jumar.reports.runs import read
 from jumar.tasks.task import Example
 from jumar.verifiers.score import Score, VerifierSpec
-from made_runs import HOSTILE, made_run
+from made_runs import HOSTILE, made_run, write_lines
 
 
 def evaluated(run, *right):
@@ -37,6 +37,8 @@ def groups(tmp_path_factory):
     """Two seeds of one recipe, and another whose model has a name that wants to be more."""
     root = tmp_path_factory.mktemp("compared")
     first = made_run(root / "first")
+    measured = [{"step": s, "what": "distance", "reverse_kl": s / 100} for s in (10, 20, 30)]
+    write_lines(first / "diagnostics.jsonl", measured)  # its reference was swapped
     second, other = (shutil.copytree(first, root / name) for name in ("second", "other"))
     for run, old, new in (
         (second, "seed: 7", "seed: 8"),

@@ -66,8 +66,9 @@ def test_so_do_two_between_whom_the_weights_are_dealt(case, steps):
 
 
 def assert_same(found: dict[str, Any]) -> None:
-    for kind in ("gradients", "weights", "state", "metrics"):
+    for kind in ("gradients", "weights", "state"):
         assert found[kind] < ROUNDING, kind
+    assert found["metrics"] < 1e-6  # some are float32
     for kind in ("rollouts", "names", "watched"):
         assert found[kind], kind
 

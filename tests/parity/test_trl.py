@@ -41,7 +41,8 @@ def test_two_processes_give_those_of_one(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", *launch, str(script), str(tmp_path), str(file)],
         capture_output=True, text=True, timeout=400,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "."},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(file.read_text())

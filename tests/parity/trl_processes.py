@@ -18,9 +18,13 @@ NAMES = ("owpo", "bapo", "rebel", "gkd", "kdrl")
 def main(folder: Path, file: Path) -> None:
     torch.set_num_threads(1)
     rank, world, found = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), {}
+    # before TRL makes the processes one group, over which our engine would deal the work
+    wanted = {name: ours(algorithm(name), case()) for name in NAMES}
     for name in NAMES:
-        record, own = algorithm(name), folder / f"{name}-{rank}"
-        found[name] = difference(ours(record, case()), theirs(record, case(), own, processes=world))
+        own = folder / f"{name}-{rank}"
+        found[name] = difference(
+            wanted[name], theirs(algorithm(name), case(), own, processes=world)
+        )
     if rank == 0:
         file.write_text(json.dumps(found))
     torch.distributed.destroy_process_group()

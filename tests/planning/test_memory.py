@@ -58,7 +58,7 @@ def test_weights_gradients_moments_and_checkpoints_to_the_byte(
         def save_pretrained(self, directory: Path) -> None: ...
 
     (tmp_path / "checkpoint").mkdir()
-    trained.write(tmp_path / "checkpoint", Silent())
+    trained.writer(Silent())(tmp_path / "checkpoint")
     files = list((tmp_path / "checkpoint").rglob("*.safetensors"))
     steps = 4 * len(weights)  # a number for each tensor: how often it was updated
     assert sum(map(stored, files)) - steps == checkpoint(of)

@@ -37,8 +37,9 @@ class ScheduleSettings(Settings):
     start: float
     end: float
     steps: int = Field(ge=0)
-    shape: Literal["linear", "cosine"] = "linear"
+    shape: Literal["linear", "cosine", "harmonic"] = "linear"
     clock: Literal["step", "stage_step"] = "step"
+    then: "ScheduleSettings | None" = None
 
 
 class Choice(Settings):

@@ -209,12 +209,12 @@ def second_opinions(evaluation: Evaluation, judge: Judge) -> Evaluation:
 
 
 def validation(
-    pool: ScoringPool, examples: Sequence[Example], directory: Path, *,
+    pool: ScoringPool, examples: Sequence[Example], directory: Path | None, *,
     samples: int = 1, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0,
     conditions: Mapping[str, Any] | None = None,
 ) -> Validation:  # fmt: skip
     """What a trainer calls every so often: the estimates of its policy on these examples. The
-    responses are kept in `directory`, a file for each step.
+    responses are kept in `directory`, if there is one, a file for each step.
 
     Every call draws with the same seed, so that a curve moves because the policy did.
     """
@@ -224,7 +224,8 @@ def validation(
             policy, pool, examples,
             samples=samples, temperature=temperature, top_p=top_p, seed=seed, conditions=conditions,
         )  # fmt: skip
-        write(found, directory / f"step-{step:06d}.jsonl")
+        if directory is not None:
+            write(found, directory / f"step-{step:06d}.jsonl")
         return found.estimates()
 
     return validate

@@ -133,8 +133,10 @@ class Runner:
         ]  # fmt: skip
 
     def _recipe(self, arm: Arm) -> Mapping[str, Any]:
-        """What was tuned, under what the arm itself says."""
-        return merged(self._choice(arm), arm.recipe)
+        """With what was tuned; an arm that takes another's settings keeps its own above them."""
+        chosen = self._choice(arm)
+        own = arm.tuned_as == arm.name
+        return merged(arm.recipe, chosen) if own else merged(chosen, arm.recipe)
 
     def _choice(self, arm: Arm) -> Mapping[str, Any]:
         """The settings that validated best at the tuning seed; none where nothing is tuned."""

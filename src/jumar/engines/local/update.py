@@ -5,7 +5,7 @@ of the whole optimiser step, and gradients add up.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -194,7 +194,7 @@ class Updater:
         self.watched |= {row: {} for row in rows.tolist() if row in self.watched}
         metrics: list[Metrics] = []
         for split, batch in splits:
-            tokens = self.tokens(batch, prompts, split)
+            tokens = replace(self.tokens(batch, prompts, split), stats=stats)
             tokens.logprobs.retain_grad()  # what the loss does to each token, for diagnostics
             output = policy_loss(self.algorithm, tokens, scale)
             self._check_finite("loss", output.loss, whole)

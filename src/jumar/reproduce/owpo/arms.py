@@ -89,9 +89,7 @@ def _recipe(name: str, anchor: str | None = None, **settings: Any) -> dict[str, 
 
 
 def _strong(name: str) -> dict[str, Any]:
-    """The algorithm comes with what was tuned: OPD has two."""
-    recipe = _recipe(name, None if name in ("grpo", "dapo") else "@reference/best")
-    return {key: value for key, value in recipe.items() if key != "algorithm"}
+    return _recipe(name, None if name in ("grpo", "dapo") else "@reference/best")
 
 
 def _weak(name: str, **settings: Any) -> dict[str, Any]:
