@@ -78,6 +78,16 @@ def test_the_reference_is_loaded_where_it_is_read_and_the_configuration_stays(tm
     assert with_reference.args.beta == without.args.beta == 0.0
 
 
+def test_trls_own_callback_renews_the_reference(tmp_path):
+    renewing = {"sync_ref_model": True, "ref_model_mixup_alpha": 1.0, "ref_model_sync_steps": 2}
+    trainer = hosted(tmp_path, algorithms.owpo(), reward=mixed, settings=renewing)
+    first = weights(trainer)
+    trainer.train()
+    renewed = torch.cat([p.flatten() for p in trainer.ref_model.parameters()])
+    assert not torch.equal(renewed, first)
+    assert torch.equal(renewed, weights(trainer))
+
+
 def test_settings_that_the_algorithm_replaces_are_named(tmp_path):
     args = config(tmp_path, beta=0.04, loss_type="grpo", epsilon_high=0.3)
     said = r"beta=0.04, epsilon_high=0.3, loss_type='grpo'.*`owpo` brings its own.*`jumar show owpo"
