@@ -11,6 +11,7 @@ import pytest
 from equivalence.peers import peer
 from equivalence.trl_trainers import WARNINGS
 from jumar import algorithms
+from jumar.correction import corrected
 
 from .case import algorithm, case, difference, ours
 from .records import check, host, stored
@@ -33,6 +34,14 @@ def test_trl_gives_our_loss_and_our_gradients(name):
 def test_any_number_of_micro_batches_gives_them(parts, tmp_path):
     found = host("trl").theirs(algorithm("owpo"), case(), tmp_path, parts=parts)
     assert max(difference(ours(algorithm("owpo"), case()), found)) < stored("trl")["tolerance"]
+
+
+def test_a_correction_for_the_sampler_gives_ours(tmp_path):
+    record = corrected(algorithm("owpo"), kind="truncated", ratio_max=1.02)
+    plain, wanted = ours(algorithm("owpo"), case()), ours(record, case())
+    assert difference(plain, wanted).gradient > 0.01
+    found = host("trl").theirs(record, case(), tmp_path)
+    assert max(difference(wanted, found)) < stored("trl")["tolerance"]
 
 
 def test_two_processes_give_those_of_one(tmp_path):

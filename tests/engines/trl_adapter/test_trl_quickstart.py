@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from equivalence.peers import peer
@@ -81,8 +82,12 @@ def test_the_changed_script_trains(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": "cache"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    state = sorted((tmp_path / "trl-run").glob("checkpoint-*/trainer_state.json"))[-1]
-    steps = [row for row in json.loads(state.read_text())["log_history"] if "loss" in row]
+    (last,) = (tmp_path / "trl-run").glob("checkpoint-*")
+    state = json.loads((last / "trainer_state.json").read_text())
+    steps = [row for row in state["log_history"] if "loss" in row]
     assert steps[-1]["weight"] > 0  # OWPO's
     assert steps[-1]["kept"] > 0
-    assert steps[-1]["loss"] != 0
+    before, after = (
+        load_file(folder / "model.safetensors") for folder in (tmp_path / "model", last)
+    )
+    assert any(not torch.equal(after[name], weight) for name, weight in before.items())

@@ -78,6 +78,16 @@ def test_the_reference_is_loaded_where_it_is_read_and_the_configuration_stays(tm
     assert with_reference.args.beta == without.args.beta == 0.0
 
 
+def test_trls_own_callback_renews_the_reference(tmp_path):
+    renewing = {"sync_ref_model": True, "ref_model_mixup_alpha": 1.0, "ref_model_sync_steps": 2}
+    trainer = hosted(tmp_path, algorithms.owpo(), reward=mixed, settings=renewing)
+    first = weights(trainer)
+    trainer.train()
+    renewed = torch.cat([p.flatten() for p in trainer.ref_model.parameters()])
+    assert not torch.equal(renewed, first)
+    assert torch.equal(renewed, weights(trainer))
+
+
 def test_settings_that_the_algorithm_replaces_are_named(tmp_path):
     args = config(tmp_path, beta=0.04, loss_type="grpo", epsilon_high=0.3)
     said = r"beta=0.04, epsilon_high=0.3, loss_type='grpo'.*`owpo` brings its own.*`jumar show owpo"
@@ -247,6 +257,27 @@ def test_the_load_balancing_loss_of_a_mixture_of_experts_stays(tmp_path):
         losses[coef] = row["loss"]
     auxiliary = (losses[2.0] - losses[0.0]) / 2
     assert 1.9 < auxiliary < 2.3  # top 2 of 2 experts: balanced as far as it can be
+
+
+@pytest.mark.parametrize("name", ["owpo", "opd"])
+def test_an_adapter_of_peft_is_trained_and_its_base_is_the_reference(tmp_path, name):
+    peft = pytest.importorskip("peft")
+    trainer = hosted(
+        tmp_path,
+        algorithms.get(name),
+        reward=mixed,
+        teacher=tiny_model(tmp_path / "teacher"),
+        settings={"max_steps": 2},
+        peft_config=peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]),
+    )
+    before = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
+    assert trainer.ref_model is None
+    assert moved
+    assert all("lora" in n for n in moved)
+    if name == "owpo":
+        assert trainer.state.log_history[0]["weight"] == pytest.approx(1.0)
 
 
 def test_without_a_configuration_there_is_a_directory_by_name(tmp_path, monkeypatch):
