@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jumar import algorithms, programs
 from jumar.algorithm import Algorithm
 from jumar.config import RunConfig
+from jumar.correction import corrected
 from jumar.engines.local.provision import check_provided, needs, teachers
 from jumar.engines.settings import PlanSettings
 from jumar.filters import keep_all
@@ -143,6 +144,7 @@ class Job:
 def job_of(config: RunConfig) -> Job:
     """The recipe with all that it names looked up; refused where training would refuse it."""
     algorithm = algorithms.get(config.algorithm.name, **config.algorithm.settings)
+    algorithm = corrected(algorithm, **dict(config.correction))
     check_provided(
         algorithm, reference=config.reference, teacher=config.teacher,
         source=config.rollout.source, made=programs.made(config.program.name),
