@@ -68,6 +68,7 @@ def settings(home: Path, *, prompts: int, responses: int) -> list[str]:
     reward = home / "data" / "gsm8k" / "reward.py"
     return [
         f"actor_rollout_ref.model.path={home / 'model'}",
+        f"critic.model.path={home / 'model'}",
         "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
         "actor_rollout_ref.model.use_remove_padding=False",
         "actor_rollout_ref.model.enable_gradient_checkpointing=False",

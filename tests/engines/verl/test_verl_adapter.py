@@ -244,9 +244,7 @@ def test_an_answer_that_the_reward_function_does_not_name_is_missed():
 
 def test_rows_that_are_not_kept_are_zero_in_the_workers_batch():
     batch, lengths = rollout(), torch.tensor([3, 4, 1])
-    kept, rows, _, metrics = signals.with_signals(
-        algorithms.get("raft_pp"), batch, torch.arange(3), {}
-    )
+    kept, rows, _, metrics = signals.with_signals(algorithms.get("raft_pp"), batch, {})
     assert rows.tolist() == [0]  # the only correct one
     assert metrics["jumar/kept"] == pytest.approx(1 / 3)
     fields = signals.signal_fields(kept, rows, lengths)
@@ -264,7 +262,7 @@ def test_rows_that_are_not_kept_are_zero_in_the_workers_batch():
 def test_a_rollout_of_which_nothing_is_kept_has_every_column_and_no_token():
     wrong = sampled() | {"extra_fields": [{"reward_extra_info": {"acc": 0}}] * 3}
     kept, rows, state, metrics = signals.with_signals(
-        algorithms.get("owpo"), rollout(data=wrong, reads=[]), torch.arange(2), {}
+        algorithms.get("owpo"), rollout(data=wrong, reads=[]).select(torch.arange(2)), {}
     )
     assert metrics["jumar/kept"] == 0
     fields = signals.signal_fields(kept, rows, torch.tensor([3, 4, 1]))
@@ -340,13 +338,16 @@ def test_the_signal_of_a_fixed_batch_is_whitened_over_the_whole_of_it(tmp_path):
     advantages = made.batch.advantages[made.batch.mask]
     assert advantages.mean().abs() < 1e-6
     torch.testing.assert_close(advantages.std(unbiased=False), torch.tensor(1.0), atol=0.1, rtol=0)
-    keys, rows, tags = made.step(0, 2).as_sampled(1)
+    part = made.step(0, 2)
+    keys, rows, tags = part.as_sampled(1)
     assert len(keys) == len(rows) == len(tags) == 4
     assert {key.rsplit("_", 2)[0] for key in keys} == {row["uid"] for row in rows}
     row = rows[0]
     assert row["input_ids"].tolist() == [*row["prompts"].tolist(), *row["responses"].tolist()]
-    assert row["old_log_probs"].tolist() == [-1.0] * len(row["responses"])
     assert tags[0]["seq_len"] == len(row["input_ids"])
+    lengths = torch.tensor([len(row["responses"]) for row in rows])
+    fields = signals.signal_fields(part.batch, torch.arange(4), lengths, there=replay.OF_VERL)
+    assert fields["jumar_old_logprobs"].unbind()[0].tolist() == [-1.0] * int(lengths[0])
 
 
 def test_a_directory_that_is_no_fixed_batch_is_refused(tmp_path):

@@ -106,15 +106,18 @@ def rollout_of(
     )
 
 
-def fields_of(batch: RolloutBatch, rows: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+def fields_of(
+    batch: RolloutBatch, rows: Tensor, lengths: Tensor, *, there: Collection[str] = tuple(FIELDS)
+) -> dict[str, Tensor]:
     """The batch's columns as fields of all `len(lengths)` rows of verl, 0 where `batch` has none.
 
     `rows` are the places of its rows among them: verl pads batches, and `keep` drops responses.
+    What is `there` the worker has from verl.
     """
     fields = {}
     for name, column in batch.columns.items():
-        if name in FIELDS or (name in COLUMNS and COLUMNS[name].shape == "BK"):
-            continue  # the worker has it from verl, or no piece reads it there
+        if name in there or (name in COLUMNS and COLUMNS[name].shape == "BK"):
+            continue  # parts of the score are for the rollout's pieces alone
         if column.dim() == 1:
             fields[OWN + name] = column.new_zeros(len(lengths)).index_copy(0, rows, column)
             continue
@@ -125,11 +128,13 @@ def fields_of(batch: RolloutBatch, rows: Tensor, lengths: Tensor) -> dict[str, T
 
 
 def tokens_of(data: Any, logprobs: Tensor, **made: Tensor) -> TokenBatch:
-    """Rows of a micro-batch in the worker: our columns, verl's, and what carries the gradient."""
+    """Rows of a micro-batch in the worker: our columns, verl's, and what carries the gradient;
+    `made` where neither has it.
+    """
     own = [name for name in data.keys() if name.startswith(OWN)]  # noqa: SIM118
     columns: dict[str, Any] = {name.removeprefix(OWN): padded(data[name]) for name in own}
     columns |= {ours: padded(data[name]) for ours, name in FIELDS.items() if name in data}
-    return TokenBatch.build(**columns | made, logprobs=logprobs)
+    return TokenBatch.build(**made | columns, logprobs=logprobs)
 
 
 def listed(field: Any) -> list[Any]:

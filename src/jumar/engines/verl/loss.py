@@ -46,7 +46,7 @@ class JumarLoss:
         """(loss, metrics) of a micro-batch."""
         assert self.scale is not None  # the worker has counted
         tokens = self.tokens(model_output, data)
-        output = policy_loss(self.algorithm, tokens, self.scale)
+        output = policy_loss(self.algorithm, tokens, _placed(self.scale, tokens.mask.device))
         metrics = {**output.metrics}
         if "log_probs" in model_output and "rollout_logprobs" in tokens:
             gap = (tokens.old_logprobs - tokens.rollout_logprobs).abs() * tokens.mask
@@ -64,8 +64,7 @@ class JumarLoss:
             logprobs = no_padding_2_padding(model_output["log_probs"], data).float()
         else:
             logprobs = torch.zeros_like(made["values"])  # the critic's worker has none
-        if "old_log_probs" not in data:
-            made["old_logprobs"] = logprobs.detach()  # no pass was needed
+        made["old_logprobs"] = logprobs.detach()  # where no pass was needed
         tokens = tokens_of(data, logprobs, **made)
         alive = tokens.mask.any(dim=1).nonzero()[:, 0]
         # what is not trained on belongs to no group; one row stays, for its graph
@@ -86,6 +85,16 @@ def of_critic(algorithm: Algorithm) -> JumarLoss:
         aggregate=piece(token_mean),
     )
     return JumarLoss(algorithm=value_loss, made_by=source_digest())
+
+
+def _placed(scale: LossScale, device: torch.device) -> LossScale:
+    return replace(
+        scale,
+        tokens=scale.tokens.to(device),
+        responses=scale.responses.to(device),
+        groups=scale.groups.to(device),
+        stats={name: (s.to(device), c.to(device)) for name, (s, c) in scale.stats.items()},
+    )
 
 
 def _parts(metrics: Metrics) -> Iterator[tuple[str, Metric]]:

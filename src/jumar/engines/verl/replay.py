@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals
-from jumar.engines.verl.columns import FIELDS, fields_of
 from jumar.engines.verl.settings import VerlSettings
 from jumar.errors import ConfigurationError, DataError
 from jumar.types import RolloutBatch
 
 BATCH, ABOUT = "batch.safetensors", "batch.json"
+OF_VERL = ("token_ids",)  # all that the worker has from verl; the other columns are the batch's
 Row = dict[str, Any]
 
 
@@ -88,18 +88,15 @@ class FixedBatch:
         return self._select(torch.isin(self.batch.group_ids, chosen).nonzero()[:, 0])
 
     def as_sampled(self, step: int) -> tuple[list[str], list[Row], list[Row]]:
-        """(keys, fields, tags) of each row, as verl's sampler would leave them, and ours beside."""
+        """(keys, fields, tags) of each row, as verl's sampler would leave them."""
         uids = [f"{step}g{group}" for group in self.batch.group_ids.tolist()]
         keys = [f"{uid}_{uids[:row].count(uid)}_0" for row, uid in enumerate(uids)]
         places = torch.arange(1, self.batch.mask.shape[1] + 1)
         lengths = (self.batch.mask * places).amax(dim=1)  # a tool's output inside is part of it
-        ours = fields_of(self.batch, torch.arange(len(uids)), lengths)
-        theirs = {FIELDS[n]: c for n, c in self.batch.columns.items() if n in FIELDS}
-        rows = []
-        for row, length in enumerate(lengths.tolist()):
-            fields: Row = {n: c[row][:length] for n, c in theirs.items()}
-            fields |= {name: column[row] for name, column in ours.items()}
-            rows.append(fields | self._of_sequence(row, length) | {"uid": uids[row]})
+        rows = [
+            self._of_sequence(row, length) | {"uid": uids[row]}
+            for row, length in enumerate(lengths.tolist())
+        ]
         return keys, rows, [self._tag(row, step) for row in rows]
 
     def _tag(self, row: Row, step: int) -> Row:
@@ -111,18 +108,16 @@ class FixedBatch:
     def _of_sequence(self, row: int, length: int) -> Row:
         prompt = torch.tensor(self.prompts[row])
         response, mask = self.batch.token_ids[row][:length], self.batch.mask[row][:length].long()
-        advantages = self.batch.advantages[row][:length]
         scores = torch.zeros(length)
         scores[-1] = self.batch.scores[row]
         return {
             "prompts": prompt,
+            "responses": response,
             "input_ids": torch.cat([prompt, response]),
             "position_ids": torch.arange(len(prompt) + length),
             "response_mask": mask,
             "loss_mask": mask,
             "rm_scores": scores,
-            "advantages": advantages,
-            "returns": advantages,
             "num_turns": 2,
             "multi_modal_inputs": {},
             "extra_fields": {},

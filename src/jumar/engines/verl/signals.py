@@ -1,36 +1,39 @@
 """`compute_signals` over one rollout of verl's, as fields that go to the workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jumar.algorithm import Algorithm, compute_signals
-from jumar.engines.verl.columns import OWN, fields_of
+from jumar.engines.verl.columns import FIELDS, OWN, fields_of
 from jumar.types import RolloutBatch, State
 
 
 def with_signals(
-    algorithm: Algorithm, batch: RolloutBatch, rows: Tensor, state: State
+    algorithm: Algorithm, batch: RolloutBatch, state: State
 ) -> tuple[RolloutBatch, Tensor, State, dict[str, float]]:
-    """What `keep` keeps of those rows, with signals; the rows; the new state; and metrics.
+    """What `keep` keeps of the batch, with signals; its rows; the new state; and metrics.
 
     Where nothing is kept, one row without a token stands for all: its columns are still wanted.
     """
-    kept = rows[algorithm.keep(batch.select(rows))]
-    share = {"jumar/kept": len(kept) / max(len(rows), 1)}
-    if not len(kept):
-        nothing = batch.with_columns(mask=torch.zeros_like(batch.mask)).select(rows[:1])
+    rows = algorithm.keep(batch).nonzero()[:, 0]
+    share = {"jumar/kept": len(rows) / len(batch)}
+    if not len(rows):
+        rows = rows.new_zeros(1)
+        nothing = batch.with_columns(mask=torch.zeros_like(batch.mask)).select(rows)
         made, _, _ = _signalled(algorithm, nothing, state)
-        return made, rows[:1], state, share
-    made, state, metrics = _signalled(algorithm, batch.select(kept), state)
-    return made, kept, state, share | metrics
+        return made, rows, state, share
+    made, state, metrics = _signalled(algorithm, batch.select(rows), state)
+    return made, rows, state, share | metrics
 
 
-def signal_fields(batch: RolloutBatch, rows: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+def signal_fields(
+    batch: RolloutBatch, rows: Tensor, lengths: Tensor, *, there: Collection[str] = tuple(FIELDS)
+) -> dict[str, Tensor]:
     """Ours, and the two that verl makes metrics of."""
-    fields = fields_of(batch, rows, lengths)
+    fields = fields_of(batch, rows, lengths, there=there)
     fields["advantages"] = fields[f"{OWN}advantages"]
     fields["returns"] = fields.get(f"{OWN}returns", fields["advantages"])
     return fields

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from jumar.engines.verl import loss, provision, replay, signals
 from jumar.engines.verl.columns import ROLLOUT_FIELDS, STEP, prompt_id, rollout_of
@@ -81,6 +83,7 @@ class JumarTrainer(PPOTrainerSync):
             return metrics
         part = self.fixed.step(self.global_steps - 1, self.config.data.train_batch_size)
         keys, rows, tags = part.as_sampled(self.global_steps)
+        self.part = part.batch, {key: row for row, key in enumerate(keys)}
         fields = list_of_dict_to_tensordict(rows)
         transfer_queue.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
         prompts = sorted({row["uid"] for row in rows})
@@ -115,23 +118,27 @@ class JumarTrainer(PPOTrainerSync):
         return super()._compute_old_log_prob(batch, metrics)
 
     def _compute_advantage(self, batch: Any, metrics: Any) -> Any:
-        """Signals of the whole rollout; those of a fixed batch are there already."""
-        if self.fixed is not None:
-            return batch
+        """Signals of the whole rollout; those of a fixed batch were made of the whole of it."""
         place = {"keys": batch.keys, "partition_id": batch.partition_id}
-        data = transfer_queue.kv_batch_get(**place, select_fields=list(ROLLOUT_FIELDS))
-        found, rows, self.state, about = signals.with_signals(
-            self.algorithm,
-            self._rollout(data, batch.keys),
-            signals.real_rows(batch.tags),
-            self.state,
-        )
-        metrics.update(about)
-        fields = signals.signal_fields(found, rows, data["responses"].offsets().diff())
+        real = signals.real_rows(batch.tags)
+        wanted = ROLLOUT_FIELDS if self.fixed is None else ("responses",)
+        data = transfer_queue.kv_batch_get(**place, select_fields=list(wanted))
+        lengths = data["responses"].offsets().diff()
+        if self.fixed is None:
+            found, rows, self.state, about = signals.with_signals(
+                self.algorithm, self._rollout(data, batch.keys, real), self.state
+            )
+            metrics.update(about)
+            fields = signals.signal_fields(found, real[rows], lengths)
+        else:
+            part, row_of = self.part
+            found = part.select(torch.tensor([row_of[batch.keys[row]] for row in real.tolist()]))
+            fields = signals.signal_fields(found, real, lengths, there=replay.OF_VERL)
         fields = TensorDict(fields, batch_size=len(batch))
         return transfer_queue.kv_batch_put(**place, fields=fields)
 
-    def _rollout(self, data: Any, keys: Sequence[str]) -> RolloutBatch:
+    def _rollout(self, data: Any, keys: Sequence[str], real: Tensor) -> RolloutBatch:
+        """The rows that were sampled; verl fills a batch up with others."""
         rollout = rollout_of(
             data,
             keys,
@@ -144,7 +151,8 @@ class JumarTrainer(PPOTrainerSync):
             end=self.tokenizer.eos_token_id,
             limit=self.config.data.max_response_length,
         )
-        return self._with_values(rollout, data["prompts"].unbind())
+        prompts = data["prompts"].unbind()
+        return self._with_values(rollout.select(real), [prompts[row] for row in real.tolist()])
 
     def _with_values(self, batch: RolloutBatch, prompts: Sequence[Any]) -> RolloutBatch:
         if self.values is None:

@@ -84,12 +84,8 @@ class JumarTrainingWorker(TrainingWorker):
 
         self.loss_fn = collect
         super().infer_batch(data.clone(recurse=False))
-        device = padded(data[f"{OWN}mask"]).device
-        ranks = self._gathered(
-            {name: (s.cpu(), c.cpu()) for name, (s, c) in sum_metrics(found).items()}
-        )
-        total = sum_metrics(ranks)
-        return {name: (s.to(device), c.to(device)) for name, (s, c) in total.items()}
+        mine = {name: (s.cpu(), c.cpu()) for name, (s, c) in sum_metrics(found).items()}
+        return sum_metrics(self._gathered(mine))
 
     def _gathered(self, mine: Any) -> list[Any]:
         """What every data-parallel rank has."""
