@@ -8,6 +8,7 @@ Of vLLM this uses `LLM`, its `collective_rpc` with the worker's `reload_weights`
 
 import multiprocessing
 import os
+import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -64,6 +65,7 @@ class InProcess:
         except RuntimeError as error:
             raise failed(self, error) from error
         self._family = _family(set(multiprocessing.active_children()) - before)
+        self._guard = _guard(self._family)
 
     def stream(self, requests: Sequence[Request], put: Put) -> None:
         """See `Engine`."""
@@ -88,6 +90,8 @@ class InProcess:
         thread = threading.Thread(target=stop, daemon=True)
         thread.start()
         thread.join(ENDING)
+        self._guard.kill()
+        self._guard.communicate()
         for process in self._family:  # one that hangs heeds nothing else
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -106,6 +110,14 @@ def _family(processes: Iterable[BaseProcess]) -> list[Any]:
 
     first = [psutil.Process(process.pid) for process in processes]
     return [each for process in first for each in (process, *process.children(recursive=True))]
+
+
+def _guard(family: Iterable[Any]) -> "subprocess.Popen[bytes]":
+    """A shell that ends them when this process is gone, however that came: its input ends then."""
+    end = ["sh", "-c", 'read _; kill -9 "$@"', "guard", *(str(process.pid) for process in family)]
+    return subprocess.Popen(
+        end, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def _vllm() -> Any:
