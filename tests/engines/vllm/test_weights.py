@@ -18,6 +18,7 @@ from transformers import (
 
 from jumar.engines.vllm import weights
 from jumar.engines.vllm.weights import write_model, write_weights
+from jumar.errors import ConfigurationError
 
 SMALL = {
     "vocab_size": 40, "hidden_size": 24, "intermediate_size": 16, "num_hidden_layers": 1,
@@ -80,6 +81,20 @@ def test_heads_without_a_kernel_are_padded_with_zeros(tmp_path):
     output = found[f"{attention}.o_proj.weight"].unflatten(1, (2, 32))
     own = model.state_dict()[f"{attention}.o_proj.weight"].unflatten(1, (2, 12))
     assert torch.equal(output, pad(own, (0, 20)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="vLLM on a GPU has other kernels")
+@pytest.mark.parametrize(
+    "model",
+    [
+        LlamaForCausalLM(LlamaConfig(**SMALL, head_dim=12)).bfloat16(),
+        Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=12)),
+    ],
+    ids=["llama", "qwen3"],
+)
+def test_heads_that_would_end_vllm_are_refused_before_it_starts(tmp_path, model):
+    with pytest.raises(ConfigurationError, match=r"heads of 12 .*float32.*choose another model"):
+        write_model(model, TOKENIZER, tmp_path)
 
 
 def test_a_weight_that_two_layers_share_is_written_for_both(tmp_path):

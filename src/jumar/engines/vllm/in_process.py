@@ -8,8 +8,11 @@ Of vLLM this uses `LLM`, its `collective_rpc` with the worker's `reload_weights`
 
 import multiprocessing
 import os
+import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ ENVIRONMENT_ON_CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer has the same cores, in turn
     "TORCHDYNAMO_DISABLE": "1",  # the first request would wait for a C++ compiler
 }
+ENDING = 10.0  # seconds to end by itself
 ON_GPU = {"gpu_memory_utilization": 0.4}  # the trainer needs the rest
 ON_CPU = {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
 
@@ -51,7 +55,7 @@ class InProcess:
             **arguments,
         }
         try:
-            self._llm = _imported().LLM(model=str(model), **settings)
+            self._llm = _vllm().LLM(model=str(model), **settings)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"vLLM refuses its settings ({str(error).strip().splitlines()[0][:300]}), but the "
@@ -60,7 +64,8 @@ class InProcess:
             ) from error
         except RuntimeError as error:
             raise failed(self, error) from error
-        self._processes = set(multiprocessing.active_children()) - before
+        self._family = _family(set(multiprocessing.active_children()) - before)
+        self._guard = _guard(self._family)
 
     def stream(self, requests: Sequence[Request], put: Put) -> None:
         """See `Engine`."""
@@ -79,13 +84,17 @@ class InProcess:
 
     def close(self) -> None:
         """See `Engine`."""
+        import psutil
+
         stop = self._llm.llm_engine.engine_core.shutdown
         thread = threading.Thread(target=stop, daemon=True)
         thread.start()
-        thread.join(10.0)
-        for process in self._processes:
-            process.kill()  # one that hangs heeds nothing else
-            process.join()
+        thread.join(ENDING)
+        self._guard.kill()
+        self._guard.communicate()
+        for process in self._family:  # one that hangs heeds nothing else
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def set_environment() -> None:
@@ -95,7 +104,23 @@ def set_environment() -> None:
         os.environ.setdefault(variable, value)
 
 
-def _imported() -> Any:
+def _family(processes: Iterable[BaseProcess]) -> list[Any]:
+    """The processes and all that they started, to be known even when a parent is gone."""
+    import psutil  # vLLM brings it
+
+    first = [psutil.Process(process.pid) for process in processes]
+    return [each for process in first for each in (process, *process.children(recursive=True))]
+
+
+def _guard(family: Iterable[Any]) -> "subprocess.Popen[bytes]":
+    """A shell that ends them when this process is gone, however that came: its input ends then."""
+    end = ["sh", "-c", 'read _; kill -9 "$@"', "guard", *(str(process.pid) for process in family)]
+    return subprocess.Popen(
+        end, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _vllm() -> Any:
     try:
         import vllm
     except ImportError as error:

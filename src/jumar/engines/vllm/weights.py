@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers.core_model_loading import revert_weight_conversion
 
 from jumar.engines.local.lora import merged_weights
+from jumar.errors import ConfigurationError
 
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # with a kernel in the CPU build
 FILE = 2**30  # bytes of one file, which is also about what writing needs in memory
@@ -34,6 +36,7 @@ def named_weights(model: nn.Module) -> Weights:
 def write_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
     """A directory that vLLM starts from, and whose weights it can exchange later."""
     config: Any = copy.deepcopy(model.config)
+    _check_heads(config, next(model.parameters()).dtype)
     config.architectures = [type(model).__name__]
     if (size := _padded_size(config)) is not None:
         turned = _head_size(config) / size  # the rest of a head keeps its zeros
@@ -62,6 +65,17 @@ def write_weights(model: nn.Module, directory: Path) -> int:
 
 def _head_size(config: Any) -> int:
     return int(getattr(config, "head_dim", 0) or config.hidden_size // config.num_attention_heads)
+
+
+def _check_heads(config: Any, dtype: torch.dtype) -> None:
+    """Refuse what would end vLLM on a CPU; its half-precision kernels cannot read padded heads."""
+    size, padded = _head_size(config), _padded_size(config) is not None and dtype == torch.float32
+    if size not in HEAD_SIZES and not padded and not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"The model has attention heads of {size} and is loaded in {dtype}, but vLLM's CPU "
+            f"build has kernels for heads of {', '.join(map(str, HEAD_SIZES))} only; those of "
+            "Llama are padded in float32. Set loading.dtype=float32, or choose another model."
+        )
 
 
 def _padded_size(config: Any) -> int | None:
