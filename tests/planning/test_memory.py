@@ -119,27 +119,34 @@ def _of(
 SEVEN = {"loading": {"dtype": "bfloat16", "gradient_checkpointing": True}}
 
 
-def seven(**plan: Any) -> Job:
-    return job("Qwen2.5-7B", algorithm="grpo", plan={"ranks": 8, **plan}, **SEVEN)
+DEALT, WHOLE = {"sharding": "full"}, {"sharding": "none"}
+SERVER = {"server": "http://127.0.0.1:8000"}
+
+
+def seven(distributed: Any = DEALT, plan: Any = {}, **recipe: Any) -> Job:  # noqa: B006
+    return job(
+        "Qwen2.5-7B", algorithm="grpo", plan={"ranks": 8, **plan}, distributed=distributed,
+        **SEVEN, **recipe,
+    )  # fmt: skip
 
 
 def test_full_sharding_divides_what_stays_and_ddp_does_not() -> None:
     """7,615,616,512 parameters: 2 + 2 bytes, 12 of AdamW, and 2 of the reference."""
     n = 7_615_616_512
-    whole = by_name(memory.states(seven(sharding="none")))
+    whole = by_name(memory.states(seven(WHOLE)))
     assert whole == {
         "weights": 2 * n, "gradients": 2 * n, "AdamW": 12 * n, "reference, teachers": 2 * n,
     }  # fmt: skip
     dealt = by_name(memory.states(seven()))
     assert dealt == {name: value / 8 for name, value in whole.items()}
     assert "FSDP's buffers" in by_name(memory.training(seven()))
-    assert "FSDP's buffers" not in by_name(memory.training(seven(sharding="none")))
+    assert "FSDP's buffers" not in by_name(memory.training(seven(WHOLE)))
     alone = job("Qwen2.5-7B", algorithm="grpo", plan={"ranks": 1}, **SEVEN)
     assert by_name(memory.states(alone)) == whole
 
 
 def test_lora_trains_the_adapter_alone_and_needs_no_copy_of_its_base() -> None:
-    lines = by_name(memory.states(seven(sharding="none", lora_rank=16)))
+    lines = by_name(memory.states(seven(WHOLE, lora={"rank": 16})))
     adapter = 40_370_176  # 28 layers x 16 x 90,112 inputs and outputs
     assert lines["gradients"] == 2 * adapter
     assert lines["AdamW"] == 12 * adapter
@@ -147,7 +154,7 @@ def test_lora_trains_the_adapter_alone_and_needs_no_copy_of_its_base() -> None:
     assert "reference, teachers" not in lines
     other = job(
         "Qwen2.5-7B", algorithm="grpo", reference="./elsewhere",
-        plan={"ranks": 8, "lora_rank": 16}, **SEVEN,
+        plan={"ranks": 8}, lora={"rank": 16}, **SEVEN,
     )  # fmt: skip
     assert "reference, teachers" in by_name(memory.states(other))
 
@@ -156,17 +163,17 @@ def test_who_samples_decides_what_fills_the_gpu() -> None:
     n = 7_615_616_512
     trainer = by_name(memory.sampling(seven(), 1024).lines)
     assert trainer["gathered weights"] == 2 * n
-    vllm = memory.sampling(seven(rollouts="vllm", tensor_parallel=2), 1024)
+    vllm = memory.sampling(seven(engine="vllm", plan={"tensor_parallel": 2}), 1024)
     assert by_name(vllm.lines)["vLLM's weights"] == n
     assert vllm.concurrent == 256  # on each of 4 replicas
-    apart = by_name(memory.sampling(seven(rollouts="vllm_apart"), 1024).lines)
+    apart = by_name(memory.sampling(seven(engine="vllm", vllm=SERVER), 1024).lines)
     assert apart.keys() == {"vLLM's weights", "KV cache"}
     # 128 responses on each of 8 GPUs, prompt and response of 512 tokens each, on average
     assert apart["KV cache"] == 128 * 1024 * 57_344
 
 
 def test_where_nothing_is_left_for_a_response_it_says_none() -> None:
-    assert memory.sampling(seven(sharding="none"), 1024).concurrent == 0
+    assert memory.sampling(seven(WHOLE), 1024).concurrent == 0
 
 
 def test_a_config_without_a_known_shape_is_not_guessed(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_every_bundled_recipe_has_a_plan(name: str) -> None:
 
 
 def test_json_has_every_number_with_its_formula() -> None:
-    found = json.loads(jumar("plan", "owpo", "--set", "plan.ranks=16", "--json").stdout)
+    dealt = ("--set", "distributed.sharding=full", "--set", "plan.ranks=16")
+    found = json.loads(jumar("plan", "owpo", *dealt, "--json").stdout)
     assert found["recipe"] == "owpo"
     assert found["parameters"] == 7_615_616_512
     assert found["assumptions"]["ranks"] == 16
@@ -49,11 +50,11 @@ def test_json_has_every_number_with_its_formula() -> None:
 
 
 def test_it_says_what_does_not_fit_and_what_would_help() -> None:
-    shown = jumar("plan", "owpo", "--set", "plan.sharding=none", "--set", "plan.gpu=a100")
+    shown = jumar("plan", "owpo", "--set", "plan.gpu=a100")
     assert shown.exit_code == 0
     assert "It does not fit." in shown.stdout
-    assert "plan.sharding=full" in shown.stdout
-    found = json.loads(jumar("plan", "owpo", "--set", "plan.sharding=none", "--json").stdout)
+    assert "distributed.sharding=full" in shown.stdout
+    found = json.loads(jumar("plan", "owpo", "--json").stdout)
     assert found["fits"] is False
 
 
@@ -115,7 +116,7 @@ def test_stored_rows_need_no_sampler() -> None:
     )  # fmt: skip
     assert stored.sampling is None
     assert {line.name for line in stored.step} == {
-        "update", "FSDP between ranks", "everything else",
+        "update", "gradients between ranks", "everything else",
     }  # fmt: skip
     assert stored.fits
 
@@ -161,7 +162,9 @@ def hours(model: str, method: str) -> str:
         parse({
             **recipe, "model": model,
             "optimiser": {**recipe["optimiser"], "micro_batch_tokens": tokens},
-            "plan": {"ranks": 4, "rollouts": "vllm", "train_prompts": 7500},
+            "engine": "vllm",
+            "distributed": {"sharding": "full"},
+            "plan": {"ranks": 4, "train_prompts": 7500},
         })
     )  # fmt: skip
     training = [line for line in found.run if line.name in ("train", "reference_rewards")]

@@ -47,10 +47,13 @@ def test_operations_of_an_update_are_those_that_torch_counts(
     assert timing.update_flops(of, 4) == operations(of.length)
 
 
-def seven(**plan: Any) -> Job:
+DEALT = {"distributed": {"sharding": "full"}}
+
+
+def seven(recipe: Any = {}, **plan: Any) -> Job:  # noqa: B006
     given = {"prompt_tokens": 500.0, "response_tokens": 1000.0, "ranks": 8, **plan}
     return job(
-        "Qwen2.5-7B", algorithm="grpo", plan=given,
+        "Qwen2.5-7B", algorithm="grpo", plan=given, **{**DEALT, **recipe},
         loading={"dtype": "bfloat16", "gradient_checkpointing": True},
         rollout={"prompts": 128, "responses": 8, "max_response_tokens": 2000},
     )  # fmt: skip
@@ -101,26 +104,36 @@ def test_own_measurements_take_the_place_of_the_formulas() -> None:
     assert "prompts" not in lines
 
 
-def sent(**plan: Any) -> dict[str, tuple[float, float]]:
-    return {link.line.name: (link.line.value, link.speed) for link in traffic(seven(**plan))}
+WHOLE = {"distributed": {"sharding": "none"}}
+SERVER = {"engine": "vllm", "vllm": {"server": "http://127.0.0.1:8000"}}
+
+
+def sent(recipe: Any = {}, **plan: Any) -> dict[str, tuple[float, float]]:  # noqa: B006
+    return {
+        link.line.name: (link.line.value, link.speed) for link in traffic(seven(recipe, **plan))
+    }
 
 
 def test_what_goes_between_gpus_by_hand() -> None:
     link, network = 0.7 * 450e9, 0.7 * 50e9
-    assert sent(sharding="none") == {"gradients between ranks": (2 * 7 / 8 * 2 * N, link)}
+    assert sent(WHOLE) == {"gradients between ranks": (2 * 7 / 8 * 2 * N, link)}
     # 192,000 tokens of a rank in 12 micro-batches of 16,384: weights forward, backward and for the
     # reference; gradients in float32
-    full = sent(rollouts="vllm")
+    full = sent({"engine": "vllm"})
     assert full["FSDP between ranks"] == (7 / 8 * (36 * 2 * N + 12 * 4 * N), link)
     assert full["weights to the sampler"] == (2 * N * 7 / 8, link)
-    assert sent(rollouts="vllm_apart")["weights to vLLM"] == (2 * N, network)
+    assert sent(SERVER)["weights to vLLM"] == (2 * N, network)
     adapter = 40_370_176
-    assert sent(rollouts="vllm_apart", lora_rank=16)["weights to vLLM"] == (2 * adapter, network)
-    assert sent(ranks=16, sharding="none")["gradients between ranks"][1] == network
+    assert sent({**SERVER, **WHOLE, "lora": {"rank": 16}})["weights to vLLM"] == (
+        2 * adapter,
+        network,
+    )
+    assert sent(WHOLE, ranks=16)["gradients between ranks"][1] == network
     assert sent(ranks=1) == {}
 
 
 def test_lora_goes_backward_at_half_the_cost() -> None:
-    full, adapter = timing.update_flops(seven(), 10), timing.update_flops(seven(lora_rank=8), 10)
+    full = timing.update_flops(seven(), 10)
+    adapter = timing.update_flops(seven({**WHOLE, "lora": {"rank": 8}}), 10)
     once = timing.pass_flops(seven(), 10)
     assert full - adapter == pytest.approx(once)

@@ -283,7 +283,7 @@ def check(
     epilog=_examples(
         "jumar plan owpo",
         "jumar plan owpo --model Qwen2.5-32B --set plan.gpu=h200 --set plan.ranks=16",
-        "jumar plan dapo --set plan.lora_rank=32 --set plan.rollouts=vllm --json",
+        "jumar plan dapo --set lora.rank=32 --engine vllm --json",
     )
 )
 def plan(
@@ -298,6 +298,7 @@ def plan(
     algorithm: Annotated[
         str | None, typer.Option(metavar="A", help="A name of `jumar list algorithms`.")
     ] = None,
+    engine: Annotated[str | None, typer.Option(metavar="E", help="local or vllm.")] = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -307,6 +308,6 @@ def plan(
     """
     from jumar.cli.planning import plan_and_print
 
-    flags = {"model": model, "algorithm": algorithm}
+    flags = {"model": model, "algorithm": algorithm, "engine": engine}
     with reported():
         plan_and_print(recipe, settings or [], flags, as_json=as_json)

@@ -30,7 +30,7 @@ def plan_and_print(
 def tables(recipe: str, found: Plan) -> RenderableType:
     """What runs where, then memory, time and disk, then the assumptions."""
     job, sampling = found.job, found.sampling
-    apart = " of vLLM" if job.plan.rollouts == "vllm_apart" else ""
+    apart = " of vLLM" if job.sampled_by == "server" else ""
     parts: list[RenderableType] = [
         f"{recipe}: {job.config.algorithm.name} on {job.config.model}, "
         f"{count(job.shape.parameters)} parameters; {job.plan.ranks} x {job.gpu.name}\n",
@@ -74,8 +74,8 @@ def _verdict(found: Plan) -> Text:
     if found.fits:
         return Text("\nIt fits.\n", style="bold green")
     advice = (
-        "more plan.ranks with plan.sharding=full, fewer optimiser.micro_batch_tokens, "
-        "loading.gradient_checkpointing, loading.dtype=bfloat16, plan.lora_rank"
+        "more plan.ranks with distributed.sharding=full, fewer optimiser.micro_batch_tokens, "
+        "loading.gradient_checkpointing, loading.dtype=bfloat16, lora.rank"
     )
     return Text(f"\nIt does not fit. What helps: {advice}.\n", style="bold red")
 

@@ -156,10 +156,7 @@ class PlanSettings(Settings):
     network: float | None = Field(default=None, gt=0)  # between nodes, bytes per second and GPU
     ranks: int = Field(default=8, ge=1)  # GPUs that train
     node: int = Field(default=8, ge=1)  # GPUs of one node
-    sharding: Literal["none", "full"] = "full"  # full: weights are dealt over the ranks
-    lora_rank: int | None = Field(default=None, ge=1)  # null: every weight is trained
-    rollouts: Literal["trainer", "vllm", "vllm_apart"] = "trainer"  # which GPUs sample
-    rollout_ranks: int = Field(default=8, ge=1)  # GPUs of their own, under vllm_apart
+    rollout_ranks: int = Field(default=8, ge=1)  # GPUs of a vLLM server
     tensor_parallel: int = Field(default=1, ge=1)  # GPUs of one vLLM replica
     prompt_tokens: float | None = Field(default=None, gt=0)  # mean; null: half of the limit
     response_tokens: float | None = Field(default=None, gt=0)  # mean; null: half of the limit

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from jumar import algorithms, programs
 from jumar.algorithm import Algorithm
@@ -47,12 +48,20 @@ class Job:
     @property
     def shards(self) -> int:
         """Over how many ranks each weight is dealt."""
-        return self.plan.ranks if self.plan.sharding == "full" else 1
+        return self.plan.ranks if self.config.distributed.sharding == "full" else 1
 
     @property
     def adapter(self) -> int:
         """Parameters of the LoRA adapter; 0 without one."""
-        return self.shape.adapter_parameters(self.plan.lora_rank) if self.plan.lora_rank else 0
+        rank = self.config.lora.rank
+        return self.shape.adapter_parameters(rank) if rank else 0
+
+    @property
+    def sampled_by(self) -> Literal["trainer", "vllm", "server"]:
+        """The trainer itself, vLLM on its GPUs (asleep in updates), or vLLM on others."""
+        if self.config.engine == "local":
+            return "trainer"
+        return "server" if self.config.vllm.server else "vllm"
 
     @property
     def trained(self) -> int:

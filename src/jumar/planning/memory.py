@@ -28,10 +28,10 @@ def training(job: Job) -> list[Line]:
 
 def states(job: Job) -> list[Line]:
     """What stays from one update to the next."""
-    b, shards, plan = job.dtype_bytes, job.shards, job.plan
+    b, shards = job.dtype_bytes, job.shards
     per = f" / {shards} ranks" if shards > 1 else ""
     held, trained = job.shape.parameters + job.adapter, job.trained
-    what = f" adapter of rank {plan.lora_rank}" if job.adapter else ""
+    what = f" adapter of rank {job.config.lora.rank}" if job.adapter else ""
     lines = [
         Line("weights", b * held / shards, f"{b} B x {count(held)}{per}"),
         Line("gradients", b * trained / shards, f"{b} B x {count(trained)}{what}{per}"),
@@ -105,7 +105,7 @@ def _working(job: Job) -> Line:
 def sampling(job: Job, sampled: float) -> Sampling:
     """While it samples so many responses: on the ranks that train, or on the GPUs of vLLM alone."""
     b, shape, plan = job.dtype_bytes, job.shape, job.plan
-    apart, trainer = plan.rollouts == "vllm_apart", plan.rollouts == "trainer"
+    apart, trainer = job.sampled_by == "server", job.sampled_by == "trainer"
     parallel = 1 if trainer else plan.tensor_parallel
     lines = [] if apart else states(job)
     if not trainer:

@@ -22,8 +22,8 @@ def traffic(job: Job) -> Iterator[Link]:
         yield _between_ranks(job)
     if not job.samples:
         return
-    if job.plan.rollouts == "vllm_apart":
-        yield _to_vllm_apart(job)
+    if job.sampled_by == "server":
+        yield _to_a_server(job)
     elif job.shards > 1:
         yield _to_the_sampler(job)
 
@@ -45,7 +45,7 @@ def _between_ranks(job: Job) -> Link:
     return Link(Line("FSDP between ranks", size, formula), _speed(job))
 
 
-def _to_vllm_apart(job: Job) -> Link:
+def _to_a_server(job: Job) -> Link:
     """One rank sends; under LoRA the adapter alone."""
     b, sent = job.dtype_bytes, job.adapter or job.shape.parameters
     line = Line("weights to vLLM", b * sent, f"{b} B x {count(sent)}, from one GPU")

@@ -23,7 +23,7 @@ def step(job: Job) -> list[Line]:
 def generation(job: Job, sampled: float) -> list[Line]:
     """Sampling so many responses: prompts go through once, then token after token."""
     plan = job.plan
-    ranks = plan.rollout_ranks if plan.rollouts == "vllm_apart" else plan.ranks
+    ranks = plan.rollout_ranks if job.sampled_by == "server" else plan.ranks
     if plan.rollout_tokens_per_second is None:
         return [_prompts(job, sampled, ranks), _tokens(job, sampled, ranks)]
     tokens, speed = sampled * job.response_tokens, plan.rollout_tokens_per_second
@@ -41,7 +41,7 @@ def _prompts(job: Job, sampled: float, ranks: int) -> Line:
 def _tokens(job: Job, sampled: float, ranks: int) -> Line:
     """As many at once as there is room for; no faster than the longest response alone."""
     shape, plan, b = job.shape, job.plan, job.dtype_bytes
-    parallel = 1 if plan.rollouts == "trainer" else plan.tensor_parallel
+    parallel = 1 if job.sampled_by == "trainer" else plan.tensor_parallel
     at_once = max(1, sampling(job, sampled).concurrent)
     once = decode_step(job, at_once, parallel)
     steps = sampled * parallel / ranks * job.response_tokens / at_once
