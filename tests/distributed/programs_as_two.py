@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "engines" / "local"))
 import early
 import letters
 
+from jumar.engines.local.checkpoint import replace_directory
 from jumar.engines.local.distributed import from_main, together
 from jumar.engines.local.scoring import SharedPool
 from jumar.engines.local.trainer import LocalTrainer
@@ -29,15 +30,23 @@ SHORT = {
     "batches": 1, "prompts": 4, "responses": 4, "prompts_per_step": 2, "teacher_steps": 3,
     "student_steps": 2,
 }  # fmt: skip
-# (algorithm, program, whether weights are dealt)
-PROGRAMS: dict[str, tuple[str, Callable[[LocalTrainer], None], bool]] = {
-    "ratchet": ("owpo", lambda run: ratchet(run, stages=2, steps=2, swap="best"), False),
-    "a_star_po": ("a_star_po", lambda run: a_star_po(run, steps=2, samples=3), False),
+DEALT, ADAPTER = {"distributed": {"sharding": "full"}}, {"lora": {"rank": 2}}
+# by name: the algorithm, the program and what is set
+PROGRAMS: dict[str, tuple[str, Callable[[LocalTrainer], None], dict[str, Any]]] = {
+    "ratchet": ("owpo", lambda run: ratchet(run, stages=2, steps=2, swap="best"), {}),
+    "a_star_po": ("a_star_po", lambda run: a_star_po(run, steps=2, samples=3), {}),
     "erpd": (
-        "implicit_ce", lambda run: erpd(run, strategy="ensemble", recover="sft", **SHORT), False,
+        "implicit_ce", lambda run: erpd(run, strategy="ensemble", recover="sft", **SHORT), {},
     ),
-    "erpd, dealt": ("ppo", lambda run: erpd(run, strategy="strong", **SHORT), True),
-    "a_star_po, dealt": ("a_star_po", lambda run: a_star_po(run, steps=2, samples=3), True),
+    "erpd, dealt": ("ppo", lambda run: erpd(run, strategy="strong", **SHORT), DEALT),
+    "a_star_po, dealt": ("a_star_po", lambda run: a_star_po(run, steps=2, samples=3), DEALT),
+    "ratchet, an adapter": ("owpo", lambda run: ratchet(run, stages=2, steps=2), ADAPTER),
+    "ratchet, an adapter, dealt": (
+        "owpo", lambda run: ratchet(run, stages=2, steps=2), DEALT | ADAPTER,
+    ),
+    "erpd, an adapter, dealt": (
+        "gspo", lambda run: erpd(run, strategy="strong", **SHORT), DEALT | ADAPTER,
+    ),
 }  # fmt: skip
 STEPS, STOPPED = 5, 3  # the checkpoint is of step 2
 
@@ -48,28 +57,29 @@ class Place:
     def __init__(self, model: Path, directory: Path, pool: SharedPool) -> None:
         self.model, self.directory, self.pool = model, directory, pool
 
-    def trainer(self, name: str, algorithm: str, *, dealt: bool, stop: int | None = None) -> Any:
+    def trainer(self, name: str, algorithm: str, stop: int | None = None, **changes: Any) -> Any:
         # a large eps, because Adam makes a large step of a gradient that is only rounding
         return letters.trainer(
             self.directory / name, self.model, self.pool, algorithm=algorithm,
             log=letters.Log(stop), made={"optimal_values"},
-            distributed={"sharding": "full" if dealt else "none"},
             optimiser={"eps": 1e-3, "micro_batch_tokens": 100}, rollout={"prompts": 5},
             diagnostics={
                 "distance_every": 2, "alignment_every": 4 if name == "ratchet" else 0, "prompts": 2,
             },
+            **changes,
         )  # fmt: skip
 
     def program(self, name: str) -> None:
-        algorithm, program, dealt = PROGRAMS[name]
+        algorithm, program, settings = PROGRAMS[name]
         os.environ["JUMAR_CACHE"] = str(self.directory / "cache")
-        run = self.trainer(name, algorithm, dealt=dealt)
+        run = self.trainer(name, algorithm, **settings)
         run.restore()
         program(run)
+        replace_directory(self.directory / name / "final", run.policy.whole_writer())
 
     def trained(self, name: str, *, dealt: bool, stop: int | None = None) -> None:
         """PPO, for it has the most to keep; from the newest checkpoint, where there is one."""
-        run = self.trainer(name, "ppo", dealt=dealt, stop=stop)
+        run = self.trainer(name, "ppo", stop, **(DEALT if dealt else {}))
         run.restore()
         try:
             plain(run, steps=STEPS)

@@ -231,12 +231,6 @@ def _lora(config: RunConfig) -> None:
             "trained and they would change nothing. Set lora.rank, for example to 16, or leave "
             "lora out."
         )
-    if config.lora.rank is not None and config.distributed.sharding == "full":
-        raise ConfigurationError(
-            "`lora.rank` is set, but `distributed.sharding` is full, and adapters need a base that "
-            "is whole in each process: nothing deals them out yet. Set distributed.sharding=none, "
-            "with which each process holds the base once."
-        )
 
 
 def _alignment(config: RunConfig) -> None:

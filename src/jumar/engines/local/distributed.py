@@ -12,7 +12,7 @@ Tensors and JSON travel, never a pickle: whoever reaches the port could send one
 import atexit
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -147,6 +147,13 @@ def from_main(make: Callable[[], T]) -> T:
     if kind:
         raise getattr(errors, kind)(message)
     return result  # type: ignore[return-value]
+
+
+def on_main(parts: Iterable[T]) -> Iterator[T]:
+    """The parts, which everybody makes together, for the main process; nothing elsewhere."""
+    for part in parts:
+        if is_main():
+            yield part
 
 
 def check_alike(what: str, content: str) -> None:

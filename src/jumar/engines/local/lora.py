@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from jumar.engines.local import adapter_files, peft_layers
 from jumar.engines.local.adapter_files import Base, is_adapter, read_adapter, unusable
+from jumar.engines.local.distributed import whole
 from jumar.engines.local.model_names import place
 from jumar.engines.local.models import backbone, is_adapted, load_model
 from jumar.engines.local.peft_layers import POLICY
@@ -52,15 +53,17 @@ def add_adapter(model: Any, settings: LoraSettings, *, base: str, seed: int) -> 
 def merged_weights(model: Any, *, device: str | None = None) -> Iterator[tuple[str, Tensor]]:
     """(name, weight) as a plain model of this architecture has them, the adapter added, by name.
 
-    They are made one at a time, on `device` (None: where they are); the model stays as it is.
+    They are made one at a time, on `device` (None: where they are); the model stays as it is. Where
+    weights are dealt over processes, all of them have to ask, and each gets whole ones.
     """
     adapter: str | None = POLICY
     if isinstance(model, Shared):
         model, adapter = model.model, model.adapter
     layers = peft_layers.layers(model) if is_adapted(model) else {}
     inside = tuple(f"{name}." for name in layers)
-    for name, weight in sorted(model.state_dict().items()):
+    for name, part in sorted(model.state_dict().items()):
         layer, _, leaf = name.rpartition(".base_layer.")
+        weight = whole(part)
         if layer in layers and leaf == "weight":
             yield f"{layer}.{leaf}", _merged(layers[layer], adapter, weight, device)
         elif layer in layers:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from jumar.engines.contract import Responses
+from jumar.engines.local.distributed import on_main
 from jumar.engines.local.lora import merged_weights, policy_writer
 from jumar.engines.local.models import is_adapted, save_model
 from jumar.engines.local.sampler import LocalSampler, Sampled, Sampler, Sampling, sample
@@ -127,9 +128,10 @@ class LocalPolicy:
         return policy_writer(self.model, self.tokenizer)
 
     def whole_writer(self) -> Callable[[Path], None]:
-        """What writes a plain Hugging Face directory, an adapter merged into it."""
+        """What writes a plain Hugging Face directory, an adapter merged into it; as `writer`."""
         if not is_adapted(self.model):
             return self.writer()
-        return lambda directory: save_model(
-            self.model, self.tokenizer, directory, dict(merged_weights(self.model, device="cpu"))
-        )
+        tied: Any = self.model.all_tied_weights_keys
+        merged = on_main(merged_weights(self.model, device="cpu"))
+        weights = {name: weight for name, weight in merged if name not in tied}
+        return lambda directory: save_model(self.model, self.tokenizer, directory, weights)

@@ -77,7 +77,7 @@ def unsharded(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part in parts:
-            part.set_reshard_after_forward(part is not model, recurse=False)
+            part.set_reshard_after_forward(part is not parts[0], recurse=False)
             part.reshard()
 
 
