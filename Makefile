@@ -12,7 +12,7 @@ VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODUL
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl size wheel results coverage system-deps clean
+.PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -32,6 +32,9 @@ test-browser: $(VENV)/.browser  ## the report in a headless Chromium; ten minute
 
 test-trackers: .venv-trackers/.ready  ## each tracker with its real package; ten minutes at most
 	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 10m .venv-trackers/bin/pytest -q tests/trackers
+
+test-bare: .venv-bare/.ready  ## the core with none of the extras installed; fifteen minutes at most
+	JUMAR_REQUIRE_PEERS= OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-bare/bin/pytest -q -m "not slow" -n 2 --ignore tests/laws
 
 test-verl: .venv-verl/.ready  ## verl's own trainer and workers, on the processor; 25 minutes at most
 	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 25m .venv-verl/bin/pytest -q tests/verl
@@ -84,7 +87,7 @@ system-deps:  ## Debian packages that the tests need: a browser and its driver
 	scripts/system-deps.sh chromium chromium-driver
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .venv-trackers .venv-verl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf $(VENV) .venv-bare .venv-trackers .venv-verl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -114,6 +117,13 @@ $(VENV)/.browser: $(VENV)/.dev
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	.venv-trackers/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-trackers.txt \
 		--editable '.[tensorboard,wandb,trackio,mlflow]' pytest hypothesis
+	@touch $@
+
+.venv-bare/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-bare
+	.venv-bare/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	.venv-bare/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+		--editable . hypothesis pytest pytest-xdist
 	@touch $@
 
 .venv-verl/.ready: pyproject.toml constraints-verl.txt $(wildcard tests/verl/cpu/*)
