@@ -17,5 +17,5 @@ os.environ |= ON_CPU  # before anything imports verl
 
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings of verl, Ray and vLLM are theirs; ours are errors here, too."""
-    for line in ("ignore", "error:::(jumar|parity|tests)"):
+    for line in ("ignore", "error:::(jumar|parity|test_)"):
         config.addinivalue_line("filterwarnings", line)
