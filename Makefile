@@ -69,7 +69,7 @@ parity: $(VENV)/.dev  ## measure every algorithm in every host, and write the pa
 
 parity-verl: .venv-verl/.ready  ## the same in verl; minutes
 	cd tests && $(VERL_ON_CPU) OMP_NUM_THREADS=1 ../.venv-verl/bin/python -W ignore -m parity verl
-	$(BIN)/python scripts/parity.py
+	.venv-verl/bin/python scripts/parity.py
 
 size:  ## lines per file, largest first; a report, not a gate
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | head -30

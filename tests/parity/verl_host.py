@@ -39,7 +39,7 @@ from jumar.engines.local.sampler import Sampling
 from jumar.engines.verl.trainer import JumarTrainer
 from jumar.engines.verl.worker import JumarTrainingWorker
 
-from .case import EOS, LIMIT, PAD, Case, Found, case
+from .case import EOS, LIMIT, PAD, QUESTIONS, Case, Found, case
 from .records import About
 from .verl_queue import Queue, standing_in
 from .verl_section import OF_PROMPT, OF_RESPONSE, section
@@ -159,7 +159,7 @@ def sample(queue: Queue, case: Case, *, teacher: bool) -> None:
     loop.distillation_enabled, loop.teacher_key = teacher, "data_source"
     loop.teacher_server_manager = SimpleNamespace(compute_teacher_logprobs_single=taught)
     for row, group in enumerate(case.rollout.group_ids.tolist()):
-        asked = [{"role": "user", "content": f"prompt {group}"}]
+        asked = [{"role": "user", "content": QUESTIONS[group]}]
         numbers = {name: float(case.rollout[name][row]) for name in OF_PROMPT}
         asyncio.run(
             loop._agent_loop_postprocess(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import ray
 import transfer_queue
 from tensordict import TensorDict
 from torch import Tensor
@@ -65,7 +66,8 @@ def _listed(fields: Any, name: str) -> list[Any]:
 
 @contextmanager
 def standing_in() -> Iterator[Queue]:
-    """A queue of the trainer's own, in the place of the real one."""
+    """A queue of the trainer's own, in the place of the real one; Ray is not started to wait."""
     queue = Queue()
-    with mock.patch.multiple(transfer_queue, **{call: getattr(queue, call) for call in CALLS}):
+    calls = {call: getattr(queue, call) for call in CALLS}
+    with mock.patch.multiple(transfer_queue, **calls), mock.patch.object(ray, "get", list):
         yield queue

@@ -10,12 +10,11 @@ from torch import Tensor
 from jumar.algorithm import Algorithm
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.sampler import Sampling
-from jumar.engines.verl.columns import prompt_id
 
-from .case import OPTIMAL_VALUES, SETTINGS, Case
+from .case import BY_PROMPT, BY_RESPONSE, SETTINGS, Case
 
-OF_PROMPT = {"baseline_rewards"}  # in the data set
-OF_RESPONSE = {"budgets", "tool_calls"}  # by the reward function
+OF_PROMPT = BY_PROMPT.keys() - {"optimal_values"}  # in the data set
+OF_RESPONSE = BY_RESPONSE.keys() - {"answer_ids"}  # by the reward function
 
 
 def section(algorithm: Algorithm, case: Case, folder: Path) -> list[str]:
@@ -26,7 +25,7 @@ def section(algorithm: Algorithm, case: Case, folder: Path) -> list[str]:
     found += [f"+jumar.columns=[{','.join(numbers)}]"] if numbers else []
     found += ["+jumar.reward_parts=[part0,part1]"] if "reward_parts" in algorithm.reads else []
     if "optimal_values" in algorithm.reads:
-        found.append(f"+jumar.values.file={_rewards(folder)}")
+        found.append(f"+jumar.values.file={_rewards(case, folder)}")
     if algorithm.rows == "stored" or "signal" in algorithm.reads:
         return found + _fixed(case, folder, pairs=algorithm.unit == "group")
     if "teacher_logprobs" in algorithm.reads:
@@ -34,10 +33,10 @@ def section(algorithm: Algorithm, case: Case, folder: Path) -> list[str]:
     return found
 
 
-def _rewards(folder: Path) -> Path:
+def _rewards(case: Case, folder: Path) -> Path:
     """One reward of the reference for each prompt: V* is that reward."""
-    ids = torch.tensor([prompt_id(f"prompt {group}") for group in range(len(OPTIMAL_VALUES))])
-    rewards = torch.tensor(OPTIMAL_VALUES)[:, None]
+    rewards = torch.tensor(BY_PROMPT["optimal_values"])[:, None]
+    ids = case.rollout.prompt_ids[:: len(case.rollout) // len(rewards)].clone()
     save_file({"prompt_ids": ids, "rewards": rewards}, folder / "rewards.safetensors")
     return folder / "rewards.safetensors"
 

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 ON_CPU = {
     "VERL_PLATFORM": "cpu",
     "VERL_ENGINE_DEVICE": "cuda",  # the engine is the same code
@@ -11,3 +13,9 @@ ON_CPU = {
     "OMP_NUM_THREADS": "1",
 }
 os.environ |= ON_CPU  # before anything imports verl
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings of verl, Ray and vLLM are theirs; ours are errors here, too."""
+    for line in ("ignore", "error:::(jumar|parity|test_)"):
+        config.addinivalue_line("filterwarnings", line)
