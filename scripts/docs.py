@@ -80,11 +80,16 @@ def overview() -> str:
 
 
 def algorithm_table(folder: str) -> str:
-    """Name with a link, idea, paper."""
-    rows = [
-        (f"[`{card.name}`]({folder}{card.name}.md)", card.idea, linked(_citation(card)))
-        for card in map(algorithms.card, algorithms.names())
-    ]
+    """Name with a link, idea, paper; by what they change."""
+    cards = [algorithms.card(name) for name in algorithms.names()]
+    rows = []
+    for change, heading in algorithms.CHANGES.items():
+        rows.append((f"**{heading}**", "", ""))
+        rows += [
+            (f"[`{card.name}`]({folder}{card.name}.md)", card.idea, linked(_citation(card)))
+            for card in cards
+            if card.changes == change
+        ]
     return _table(("algorithm", "the idea", "paper"), rows)
 
 
