@@ -3,6 +3,7 @@
 
 docs/algorithms/<name>.md     a page per algorithm
 docs/algorithms/README.md     the tables of algorithms and programs
+docs/catalogue.md             every paper of the field's lists, and what of it is here
 README.md                     the table of algorithms, between its two markers
 
 `--check` writes nothing and fails where a file is not what would be written.
@@ -11,6 +12,8 @@ README.md                     the table of algorithms, between its two markers
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import catalogue
 
 from jumar import algorithms, programs
 from jumar.reports.cards import read_lines, record_lines
@@ -25,6 +28,7 @@ def pages() -> dict[Path, str]:
     """Every generated file and its text."""
     found = {PAGES / f"{name}.md": page(name) for name in algorithms.names()}
     found[PAGES / "README.md"] = overview()
+    found[ROOT / "docs" / "catalogue.md"] = catalogue.page()
     found[ROOT / "README.md"] = with_table((ROOT / "README.md").read_text(encoding="utf-8"))
     return found
 
