@@ -3,6 +3,7 @@
 
 docs/algorithms/<name>.md     a page per algorithm
 docs/algorithms/README.md     the tables of algorithms and programs
+docs/catalogue.md             every paper of the field's lists, and what of it is here
 README.md                     the table of algorithms, between its two markers
 
 `--check` writes nothing and fails where a file is not what would be written.
@@ -11,6 +12,8 @@ README.md                     the table of algorithms, between its two markers
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import catalogue
 
 from jumar import algorithms, programs
 from jumar.reports.cards import read_lines, record_lines
@@ -25,6 +28,7 @@ def pages() -> dict[Path, str]:
     """Every generated file and its text."""
     found = {PAGES / f"{name}.md": page(name) for name in algorithms.names()}
     found[PAGES / "README.md"] = overview()
+    found[ROOT / "docs" / "catalogue.md"] = catalogue.page()
     found[ROOT / "README.md"] = with_table((ROOT / "README.md").read_text(encoding="utf-8"))
     return found
 
@@ -80,11 +84,16 @@ def overview() -> str:
 
 
 def algorithm_table(folder: str) -> str:
-    """Name with a link, idea, paper."""
-    rows = [
-        (f"[`{card.name}`]({folder}{card.name}.md)", card.idea, linked(_citation(card)))
-        for card in map(algorithms.card, algorithms.names())
-    ]
+    """Name with a link, idea, paper; by what they change."""
+    cards = [algorithms.card(name) for name in algorithms.names()]
+    rows = []
+    for change, heading in algorithms.CHANGES.items():
+        rows.append((f"**{heading}**", "", ""))
+        rows += [
+            (f"[`{card.name}`]({folder}{card.name}.md)", card.idea, linked(_citation(card)))
+            for card in cards
+            if card.changes == change
+        ]
     return _table(("algorithm", "the idea", "paper"), rows)
 
 

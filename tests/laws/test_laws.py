@@ -5,7 +5,7 @@ import copy
 import inspect
 import pickle
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -290,10 +290,22 @@ def test_the_card_is_complete(subject: str) -> None:
     letters = re.sub(r"[^a-z0-9]", "", card.title.lower().replace("*", "star"))
     assert letters == name.replace("_", "")
     assert card.formula.strip()
-    assert {"Paper", "Code", "Departs", "Elsewhere"} <= set(card.labels)
+    assert {"Paper", "Code", "Departs", "Elsewhere", "Changes"} <= set(card.labels)
+    assert card.changes in algorithms.CHANGES
     assert all(label.strip().endswith(".") for label in card.labels.values())
     assert re.search(r"arXiv:\d{4}\.\d{5}|\b(19|20)\d\d\b", card.labels["Paper"])
     assert re.search(r"https://|none released", card.labels["Code"])
+
+
+@law
+def test_the_slot_that_the_card_names_is_not_at_its_default(subject: str) -> None:
+    slot = next((f for f in fields(Algorithm) if f.name == card_of(subject).changes), None)
+    if slot is not None and slot.name != "surrogate":  # which has no default
+        assert getattr(algorithms.get(SUBJECTS[subject].name), slot.name) != slot.default
+
+
+def card_of(subject: str) -> algorithms.Card:
+    return algorithms.card(SUBJECTS[subject].name)
 
 
 @law

@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from jumar.algorithm import Algorithm
 
 _FOLDER = Path(__file__).parent
-_LABELS = ("Paper", "Code", "Departs", "Elsewhere", "Also called")
+_LABELS = ("Paper", "Code", "Departs", "Elsewhere", "Changes", "Also called")
+CHANGES = {  # what a card may say under Changes: a slot of the record, or a kind of learning
+    "advantage": "Advantages: what a response is compared with",
+    "token_weight": "Weights: how much each token counts",
+    "surrogate": "Surrogates and trust regions: how far one update goes",
+    "penalties": "Penalties",
+    "keep": "Filters: which responses are learned from",
+    "reward": "Rewards and lengths",
+    "value_loss": "Critics",
+    "teacher": "Distillation from a teacher",
+    "preference": "Preferences between responses",
+    "regression": "Regressions onto what a response is worth",
+    "likelihood": "Imitation of given responses",
+}
 
 
 class _Folder(ModuleType):
@@ -45,8 +58,13 @@ class Card:
     title: str
     idea: str
     formula: str
-    labels: Mapping[str, str]  # Paper, Code, Departs, Elsewhere, and Also called where there is one
+    labels: Mapping[str, str]  # of _LABELS, in their order; Also called where there is such a name
     settings: Mapping[str, str]
+
+    @property
+    def changes(self) -> str:
+        """The key of `CHANGES` under which tables list it."""
+        return self.labels["Changes"].rstrip(".")
 
     @property
     def aliases(self) -> list[str]:

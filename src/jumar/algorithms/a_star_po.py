@@ -4,7 +4,7 @@
     L     = mean_i (beta * sum_t (log pi - log pi_ref) - (r_i - V*(x_i)))^2
 
 Paper: Brantley et al. 2025, Accelerating RL for LLM Reasoning with Optimal Advantage Regression, arXiv:2505.20686, eq. 1 and alg. 1.   Code: https://github.com/ZhaolinGao/A-PO, verl/trainer/apo/core_algos.py.
-Departs: beta_value = 0 is the maximum, its limit, and infinity the mean, while the released code takes 0 for the mean; no entropy bonus, of which the released configuration keeps 0.001.   Elsewhere: TRL's experimental a2po, which drops prompts that no sample solved unless told not to; absent from verl.   Also called: a2po.
+Departs: beta_value = 0 is the maximum, its limit, and infinity the mean, while the released code takes 0 for the mean; no entropy bonus, of which the released configuration keeps 0.001.   Elsewhere: TRL's experimental a2po, which drops prompts that no sample solved unless told not to; absent from verl.   Changes: regression.   Also called: a2po.
 """
 
 from torch import Tensor

@@ -6,7 +6,7 @@
 r / sg(r) is 1 with the slope of log pi: a good token above the clip pulls like one that stands at it.
 
 Paper: Dong et al. 2025, Agentic Entropy-Balanced Policy Optimization, arXiv:2510.14545.   Code: https://github.com/dongguanting/ARPO, where it is announced.
-Departs: only what acts on single turns; the budget of branches at tool calls is left out. The paper's constants are not in what we read: clip_low = 0.2 and clip_high = 0.28 are DAPO's, entropy_coef = 0.3 and the whitening over the rollout are ours. A token below the lower clip adds 0 to the value of the loss, not a constant.   Elsewhere: absent from TRL and verl; `gppo` keeps the gradient on both sides.
+Departs: only what acts on single turns; the budget of branches at tool calls is left out. The paper's constants are not in what we read: clip_low = 0.2 and clip_high = 0.28 are DAPO's, entropy_coef = 0.3 and the whitening over the rollout are ours. A token below the lower clip adds 0 to the value of the loss, not a constant.   Elsewhere: absent from TRL and verl; `gppo` keeps the gradient on both sides.   Changes: advantage.
 """
 
 from jumar.advantages.group import group_normalised

@@ -9,7 +9,7 @@ Raising c_low adds to S-, a clipped token being a constant, so that it only drop
 helps the share: the paper's search, which goes on by small steps of c_low, always ends at its end.
 
 Paper: Xi et al. 2025, BAPO: Stabilizing Off-Policy Reinforcement Learning for LLMs via Balanced Policy Optimization with Adaptive Clipping, arXiv:2510.18927, eq. 8 and alg. 1.   Code: https://github.com/WooooDyy/BAPO, recipe/bapo/policy_loss.py.
-Departs: the share is read as S+ / (S+ + S-), where the bars of eq. 8 in our copy are not clear; the paper's step of 0.02 for c_low is left out, because it changes nothing, as said. A, the mean over all tokens and eps = 1e-6 are the released code's (verl's GRPO).   Elsewhere: absent from TRL and verl. The released code, a verl recipe, is another search: it leaves pi_old out of the sums, raises c_low first, asks for S+ / S- >= 1 (its script: 0.5), searches per micro-batch and adds a dual clip of 3; its three files give three sets of ranges.
+Departs: the share is read as S+ / (S+ + S-), where the bars of eq. 8 in our copy are not clear; the paper's step of 0.02 for c_low is left out, because it changes nothing, as said. A, the mean over all tokens and eps = 1e-6 are the released code's (verl's GRPO).   Elsewhere: absent from TRL and verl. The released code, a verl recipe, is another search: it leaves pi_old out of the sums, raises c_low first, asks for S+ / S- >= 1 (its script: 0.5), searches per micro-batch and adds a dual clip of 3; its three files give three sets of ranges.   Changes: surrogate.
 """
 
 from dataclasses import dataclass

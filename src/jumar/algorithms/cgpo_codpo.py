@@ -7,7 +7,7 @@
 The likelihood term keeps the chosen response from losing probability along with the other.
 
 Paper: Xu et al. 2024, The Perfect Blend: Redefining RLHF with Mixture of Judges, arXiv:2409.20370.   Code: none released by the authors; a CGPOTrainer was proposed to TRL.
-Departs: `correct` is the verdict of all judges. Equal rewards are drawn; a group without a correct response is dropped, as in the paper, and so is one in which all are equally good. beta = 0.1 is DPO's and nll_coef = 1.0 ours; the paper's we have not seen.   Elsewhere: absent from TRL 1.16 and verl.   Also called: codpo.
+Departs: `correct` is the verdict of all judges. Equal rewards are drawn; a group without a correct response is dropped, as in the paper, and so is one in which all are equally good. beta = 0.1 is DPO's and nll_coef = 1.0 ours; the paper's we have not seen.   Elsewhere: absent from TRL 1.16 and verl.   Changes: preference.   Also called: codpo.
 """
 
 from dataclasses import replace

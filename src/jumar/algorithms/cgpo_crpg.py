@@ -7,7 +7,7 @@ Calibrated against a baseline's response to the same prompt, rewards of differen
 the same; what breaks a constraint is worth nothing, however high its reward.
 
 Paper: Xu et al. 2024, The Perfect Blend: Redefining RLHF with Mixture of Judges, arXiv:2409.20370.   Code: none released by the authors; a CGPOTrainer was proposed to TRL.
-Departs: `correct` is the verdict of all judges; r_i is the task's reward, of which a verifier without partial credit gives 1 to all that pass. l_i is of the policy before the update. One sampler, one max_kl; the paper has settings per task. max_kl = 5.0 is that of the proposed trainer's example.   Elsewhere: absent from TRL 1.16 and verl. CGPO's two other optimisers are `cgpo_crraft` and `cgpo_codpo`.   Also called: crpg.
+Departs: `correct` is the verdict of all judges; r_i is the task's reward, of which a verifier without partial credit gives 1 to all that pass. l_i is of the policy before the update. One sampler, one max_kl; the paper has settings per task. max_kl = 5.0 is that of the proposed trainer's example.   Elsewhere: absent from TRL 1.16 and verl. CGPO's two other optimisers are `cgpo_crraft` and `cgpo_codpo`.   Changes: reward.   Also called: crpg.
 """
 
 from torch import Tensor

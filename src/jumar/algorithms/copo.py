@@ -7,7 +7,7 @@
 Where all responses agree, A_i says nothing and w is small: the prompt is pushed up or down as a whole.
 
 Paper: Han et al. 2025, COPO: Consistency-Aware Policy Optimization, arXiv:2508.04138.   Code: https://github.com/hijih/copo-code, verl/trainer/ppo/core_algos.py.
-Departs: formulas are from an account of the released code, in which lam is an argument without a value; lam = 0.5 is ours. eps = 1e-6, the unbiased std and the mean over all tokens are ours; dual_clip = 3 is the code's. Its other ways to blend are left out.   Elsewhere: absent from TRL and verl.
+Departs: formulas are from an account of the released code, in which lam is an argument without a value; lam = 0.5 is ours. eps = 1e-6, the unbiased std and the mean over all tokens are ours; dual_clip = 3 is the code's. Its other ways to blend are left out.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch

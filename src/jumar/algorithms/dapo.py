@@ -5,7 +5,7 @@
     R_i = verdict + overlong_coef * clip((limit - cache - |y_i|) / cache, -1, 0)
 
 Paper: Yu et al. 2025, DAPO, arXiv:2503.14476, eq. 13 for the overlong penalty.   Code: https://github.com/verl-project/verl-recipe, dapo.
-Departs: the paper's verdict is +-1 and its overlong penalty at most 1; ours is 0 or 1, so overlong_coef = 0.5 gives the same advantages. dual_clip = 10 and the keeping of groups of one are the released recipe's, not the paper's. The unbiased std and eps = 1e-6 are verl's. Truncated responses are penalised, not masked out of the loss.   Elsewhere: TRL's loss type "dapo" is the token mean alone (no dynamic sampling, no dual clip; the penalty is a reward function of its own); verl's overlong penalty has no floor at -1. Another method is called Direct Advantage Policy Optimization.
+Departs: the paper's verdict is +-1 and its overlong penalty at most 1; ours is 0 or 1, so overlong_coef = 0.5 gives the same advantages. dual_clip = 10 and the keeping of groups of one are the released recipe's, not the paper's. The unbiased std and eps = 1e-6 are verl's. Truncated responses are penalised, not masked out of the loss.   Elsewhere: TRL's loss type "dapo" is the token mean alone (no dynamic sampling, no dual clip; the penalty is a reward function of its own); verl's overlong penalty has no floor at -1. Another method is called Direct Advantage Policy Optimization.   Changes: keep.
 """
 
 import torch

@@ -8,7 +8,7 @@ q = pi_old(y_t): an unlikely token may move further, by its ratio, before it is 
 is all right or all wrong still learns, by T / n, once the prompt has earned both.
 
 Paper: Yang et al. 2025, DCPO: Dynamic Clipping Policy Optimization, arXiv:2509.02333.   Code: https://github.com/lime-RL/DCPO, verl/trainer/ppo/core_algos.py.
-Departs: clip_low = 0.16 and clip_high = 0.2 are the paper's, the released script has 0.2 and 0.28. The paper averages a response's tokens, then responses, as here; the released loss mode averages over the tokens of a micro-batch, which depends on how it is cut. ratio_max = 10 and dual_clip = 10 are the code's. A group of one has N = 0, where the code stops.   Elsewhere: absent from TRL and verl.
+Departs: clip_low = 0.16 and clip_high = 0.2 are the paper's, the released script has 0.2 and 0.28. The paper averages a response's tokens, then responses, as here; the released loss mode averages over the tokens of a micro-batch, which depends on how it is cut. ratio_max = 10 and dual_clip = 10 are the code's. A group of one has N = 0, where the code stops.   Elsewhere: absent from TRL and verl.   Changes: surrogate.
 """
 
 import torch

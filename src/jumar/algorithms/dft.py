@@ -6,7 +6,7 @@ SFT's gradient is a policy gradient whose reward is 1 / pi(y_t): huge where the 
 weight takes that away, and what is left is the expected reward of sampling the given token.
 
 Paper: Wu et al. 2025, On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification, arXiv:2508.05629.   Code: https://github.com/yongliang-wu/DFT.
-Departs: nothing.   Elsewhere: TRL's SFTTrainer with loss_type="dft"; absent from verl. One-Token Rollout (arXiv:2509.26313) samples tokens at each position and rewards the given one by 1, others by beta: at temperature 1 its expected gradient is 1 - beta times this one.
+Departs: nothing.   Elsewhere: TRL's SFTTrainer with loss_type="dft"; absent from verl. One-Token Rollout (arXiv:2509.26313) samples tokens at each position and rewards the given one by 1, others by beta: at temperature 1 its expected gradient is 1 - beta times this one.   Changes: likelihood.
 """
 
 from torch import Tensor

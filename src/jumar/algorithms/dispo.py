@@ -7,7 +7,7 @@ Four bounds, four effects, by the paper: right and r > 1 explores, right and r <
 may be limited; wrong must not be clipped tightly, or responses repeat (r > 1) or shrink (r < 1).
 
 Paper: Karaman et al. 2026, DISPO: Enhancing Training Efficiency and Stability in Reinforcement Learning for Large Language Model Mathematical Reasoning, arXiv:2602.00983.   Code: none released that we know of.
-Departs: we have the paper's abstract and others' accounts of it, not its text. So the four bounds are ours: those that one account ascribes to the paper, 1 - 0.2 and 1 + 10 for right, 1 - 1 and 1 + 100 for wrong. The sign of A says which response is right, as in that account. The unbiased std and eps = 1e-6 are verl's; no filter of groups, no length penalty.   Elsewhere: absent from TRL and verl; with both ranges alike it is `cispo`.
+Departs: we have the paper's abstract and others' accounts of it, not its text. So the four bounds are ours: those that one account ascribes to the paper, 1 - 0.2 and 1 + 10 for right, 1 - 1 and 1 + 100 for wrong. The sign of A says which response is right, as in that account. The unbiased std and eps = 1e-6 are verl's; no filter of groups, no length penalty.   Elsewhere: absent from TRL and verl; with both ranges alike it is `cispo`.   Changes: surrogate.
 """
 
 import torch

@@ -4,7 +4,7 @@
     L = mean over pairs of -log sigmoid(m)
 
 Paper: Rafailov et al. 2023, Direct Preference Optimization, arXiv:2305.18290.   Code: https://github.com/eric-mitchell/direct-preference-optimization, trainers.py.
-Departs: nothing; beta = 0.1 is TRL's default. A pair is a group of two rows, the higher reward is the chosen one, and a tie has no gradient.   Elsewhere: TRL's DPOTrainer, loss type "sigmoid"; absent from verl.
+Departs: nothing; beta = 0.1 is TRL's default. A pair is a group of two rows, the higher reward is the chosen one, and a tie has no gradient.   Elsewhere: TRL's DPOTrainer, loss type "sigmoid"; absent from verl.   Changes: preference.
 """
 
 from torch import Tensor

@@ -6,7 +6,7 @@
     w_i  = exp(min(sum_t u_t, max_log_weight)), detached; the first term moves the policy, the second the critic
 
 Paper: Ji et al. 2024, Enhancing Multi-Step Reasoning Abilities of Language Models through Direct Q-Function Optimization, arXiv:2410.09302.   Code: none released.
-Departs: our copy lacks the paper's equations. Q, the lambda-return with KL in the reward, the importance weight and that lam = 1 did better than 0.95 are in reviews of it and in appendix C of OREO, whose authors rebuilt it; the weight's cap max_log_weight = 1.0 and the reference in place of the sampling policy are of their code. beta = 0.03, the mean over tokens and the stops of the gradient are ours; OREO's authors read it as having none.   Elsewhere: absent from TRL and verl; with lam = 1 and no weights it is OREO without its KL.
+Departs: our copy lacks the paper's equations. Q, the lambda-return with KL in the reward, the importance weight and that lam = 1 did better than 0.95 are in reviews of it and in appendix C of OREO, whose authors rebuilt it; the weight's cap max_log_weight = 1.0 and the reference in place of the sampling policy are of their code. beta = 0.03, the mean over tokens and the stops of the gradient are ours; OREO's authors read it as having none.   Elsewhere: absent from TRL and verl; with lam = 1 and no weights it is OREO without its KL.   Changes: value_loss.
 """
 
 import torch

@@ -4,7 +4,7 @@
     L   = mean_i x_i^2 / (2 tau), V detached; critic: mean_i x_i^2 / 2, pi detached
 
 Paper: Richemond et al. 2024, Offline Regularised Reinforcement Learning for LLM Alignment, arXiv:2405.19107, eq. 7-8, with the policy's gradient over tau as in its algorithm DRO-V.   Code: none released.
-Departs: V is read at the first token of the response, before which the critic has seen the prompt alone. tau = 1.0 is the paper's for rewards of mean 0 and variance 1; ours are verdicts of 0 and 1, which move a policy little at that tau.   Elsewhere: absent from TRL; verl's policy loss `dro` takes an advantage and regularises each token on its own, towards the policy that sampled, which is this only for responses of one token.   Also called: dro-v.
+Departs: V is read at the first token of the response, before which the critic has seen the prompt alone. tau = 1.0 is the paper's for rewards of mean 0 and variance 1; ours are verdicts of 0 and 1, which move a policy little at that tau.   Elsewhere: absent from TRL; verl's policy loss `dro` takes an advantage and regularises each token on its own, towards the policy that sampled, which is this only for responses of one token.   Changes: value_loss.   Also called: dro-v.
 """
 
 from torch import Tensor

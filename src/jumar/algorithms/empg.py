@@ -7,7 +7,7 @@
 A policy's gradient is small where it is sure, so a confident error is hardly corrected; g makes up for it.
 
 Paper: Wang et al. 2025, Harnessing Uncertainty: Entropy-Modulated Policy Gradients for Long-Horizon LLM Agents, arXiv:2509.09265.   Code: none released by the authors that we know of; formulas from a re-implementation, https://github.com/WillDreamer/ARLArena, recipe/shop_agent/ppo/core_algos.py.
-Departs: one step per response, which is the single-turn part: an agent's h is of each step, and adds a bonus for steps that lead to clear ones, which a last step never has. k = 1 is theirs. GRPO's eps, clip and mean over all tokens are ours.   Elsewhere: absent from TRL and verl.
+Departs: one step per response, which is the single-turn part: an agent's h is of each step, and adds a bonus for steps that lead to clear ones, which a last step never has. k = 1 is theirs. GRPO's eps, clip and mean over all tokens are ours.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 from torch import Tensor

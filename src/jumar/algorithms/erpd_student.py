@@ -10,7 +10,7 @@ is for: positives="below" keeps min(s, 0) of correct responses, "above" max(s, 0
 student has gained on pi_old is subtracted from s as it goes, so it comes to rest at the teacher.
 
 Paper: Chen et al. 2026, Extreme Region Policy Distillation, arXiv:2605.25582, eq. 9.   Code: none released that we found.
-Departs: the clip range of eq. 9 is not in our copy of the paper; that of its GRPO baseline stands in. One mean over all tokens, whitening over the whole batch and the form of the two controls (k2 towards the sampling policy, exact entropy over the vocabulary) are ours; the paper weighs them with 0.001 to 0.2 and with 0.5 where it uses them.   Elsewhere: absent from TRL and verl.
+Departs: the clip range of eq. 9 is not in our copy of the paper; that of its GRPO baseline stands in. One mean over all tokens, whitening over the whole batch and the form of the two controls (k2 towards the sampling policy, exact entropy over the vocabulary) are ours; the paper weighs them with 0.001 to 0.2 and with 0.5 where it uses them.   Elsewhere: absent from TRL and verl.   Changes: teacher.
 """
 
 from typing import Literal

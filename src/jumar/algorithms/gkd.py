@@ -7,7 +7,7 @@ At beta 0 and 1 it is KL(pi_teacher || pi) and KL(pi || pi_teacher), the limits 
 L / (1 - beta).
 
 Paper: Agarwal et al. 2024, On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes, arXiv:2306.13649.   Code: none released by the authors; https://github.com/huggingface/trl, trl/experimental/gkd/gkd_trainer.py.
-Departs: beta = 0.5 is TRL's default, the paper tries several. Rows are the policy's own samples or, with rollout.source=dataset, stored responses; the paper mixes both in one run. Without its RL term.   Elsewhere: TRL's experimental GKDTrainer, with one mean over all tokens; beta = 1 with that mean is our `opd`; verl has the forward KL over the teacher's likeliest tokens.
+Departs: beta = 0.5 is TRL's default, the paper tries several. Rows are the policy's own samples or, with rollout.source=dataset, stored responses; the paper mixes both in one run. Without its RL term.   Elsewhere: TRL's experimental GKDTrainer, with one mean over all tokens; beta = 1 with that mean is our `opd`; verl has the forward KL over the teacher's likeliest tokens.   Changes: teacher.
 """
 
 from jumar.aggregates import response_mean

@@ -7,7 +7,7 @@
 r / sg(r) is 1 with the slope of log pi, so a clipped token pulls like one that stands at its bound.
 
 Paper: Klear-Reasoner: Advancing Reasoning Capability via Gradient-Preserving Clipping Policy Optimization, arXiv:2508.07629.   Code: https://github.com/Kwai-Klear/KlearReasoner, verl/trainer/ppo/core_algos.py.
-Departs: beta_low = beta_high = 1 is the paper's; its authors later advise 0.25 or 0.5 for beta_low, which scale the value too. dual_clip = 10 is their scripts' (their function's default is 3), and above it a bad token does lose its gradient. Left out: their likelihood term on right responses (0.1) and their filter of groups. The unbiased std and eps = 1e-6 are verl's.   Elsewhere: absent from TRL and verl. Their `compute_gppo_loss` as released stops with a NameError; this is their general form. CE-GPPO (arXiv:2509.20712) is about the two betas. `cispo` too keeps every gradient, but caps all ratios, not only PPO's two clipped cases.
+Departs: beta_low = beta_high = 1 is the paper's; its authors later advise 0.25 or 0.5 for beta_low, which scale the value too. dual_clip = 10 is their scripts' (their function's default is 3), and above it a bad token does lose its gradient. Left out: their likelihood term on right responses (0.1) and their filter of groups. The unbiased std and eps = 1e-6 are verl's.   Elsewhere: absent from TRL and verl. Their `compute_gppo_loss` as released stops with a NameError; this is their general form. CE-GPPO (arXiv:2509.20712) is about the two betas. `cispo` too keeps every gradient, but caps all ratios, not only PPO's two clipped cases.   Changes: surrogate.
 """
 
 from jumar.advantages.group import group_normalised

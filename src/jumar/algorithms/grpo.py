@@ -4,7 +4,7 @@
     L   = mean_i mean_t max(-A_i r_t, -A_i clip(r_t, 1 - clip_low, 1 + clip_high)) + kl_coef * k3(pi, pi_ref)
 
 Paper: Shao et al. 2024, DeepSeekMath, arXiv:2402.03300.   Code: none released.
-Departs: the paper does not state its clip range, its kind of std or its eps; 0.2, unbiased and eps = 1e-6 are verl's.   Elsewhere: TRL has eps = 1e-4, kl_coef = 0 and the loss type "dapo" by default, "grpo" with use_bias_correction_kl=False is this (its default weights k3 by the ratio, which turns the gradient into that of the reverse KL); verl's `grpo` has eps = 1e-6, a dual clip of 3 that is always on, cuts k3 at 10, and gives a group of one its raw reward (0 here).
+Departs: the paper does not state its clip range, its kind of std or its eps; 0.2, unbiased and eps = 1e-6 are verl's.   Elsewhere: TRL has eps = 1e-4, kl_coef = 0 and the loss type "dapo" by default, "grpo" with use_bias_correction_kl=False is this (its default weights k3 by the ratio, which turns the gradient into that of the reverse KL); verl's `grpo` has eps = 1e-6, a dual clip of 3 that is always on, cuts k3 at 10, and gives a group of one its raw reward (0 here).   Changes: advantage.
 """
 
 from jumar.advantages.group import group_normalised

@@ -5,7 +5,7 @@
     L       = GRPO's with that coefficient
 
 Paper: Liu et al. 2025, OThink-MR1: Stimulating multimodal generalized reasoning capabilities via dynamic reinforcement learning, arXiv:2503.16081.   Code: none released.
-Departs: kl_min = 0.04 and kl_max = 0.1 are the paper's for counting (0 and 0.02 for geometry); steps = 200 is ours, set it to the rollouts of your run. The task is not multimodal, and the reward for the format is the verifier's affair.   Elsewhere: absent from TRL and verl, whose adaptive coefficient follows the KL instead of the step.
+Departs: kl_min = 0.04 and kl_max = 0.1 are the paper's for counting (0 and 0.02 for geometry); steps = 200 is ours, set it to the rollouts of your run. The task is not multimodal, and the reward for the format is the verifier's affair.   Elsewhere: absent from TRL and verl, whose adaptive coefficient follows the KL instead of the step.   Changes: penalties.
 """
 
 from dataclasses import replace

@@ -8,7 +8,7 @@
 A length penalty on prompts that are not yet solved trades accuracy for brevity until training breaks.
 
 Paper: Dai et al. 2025, Stable Reinforcement Learning for Efficient Reasoning, arXiv:2505.18086.   Code: none released that we know of.
-Departs: we have the abstract and others' accounts of it, not its text. fraction = 0.2 is the one they give; alpha = 0.6 is one account's default, not known to be the paper's; the unbiased std is ours, and so is the draw between groups that are solved equally well. The clips, kl_coef = 0.0 and eps = 1e-6 are those of our `grpo` without its reference.   Elsewhere: absent from TRL and verl. Two other methods are called GRPO-lambda: one has eligibility traces, one learns weights of tokens.   Also called: grpo-lambda.
+Departs: we have the abstract and others' accounts of it, not its text. fraction = 0.2 is the one they give; alpha = 0.6 is one account's default, not known to be the paper's; the unbiased std is ours, and so is the draw between groups that are solved equally well. The clips, kl_coef = 0.0 and eps = 1e-6 are those of our `grpo` without its reference.   Elsewhere: absent from TRL and verl. Two other methods are called GRPO-lambda: one has eligibility traces, one learns weights of tokens.   Changes: reward.   Also called: grpo-lambda.
 """
 
 import math

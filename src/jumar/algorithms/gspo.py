@@ -7,7 +7,7 @@ Written per token, s_it = sg(s_i) * pi_t / sg(pi_t): equal in value, and its mea
 the gradient of s_i, so that advantages or weights per token fit too (the paper's GSPO-token).
 
 Paper: Zheng et al. 2025, Group Sequence Policy Optimization, arXiv:2507.18071, eq. 5.   Code: none released.
-Departs: nothing; the unbiased std and eps = 1e-6 of A are verl's.   Elsewhere: TRL importance_sampling_level="sequence" with loss_type="grpo"; verl's policy loss `gspo`, with loss_agg_mode="seq-mean-token-mean" in place of its default.
+Departs: nothing; the unbiased std and eps = 1e-6 of A are verl's.   Elsewhere: TRL importance_sampling_level="sequence" with loss_type="grpo"; verl's policy loss `gspo`, with loss_agg_mode="seq-mean-token-mean" in place of its default.   Changes: surrogate.
 """
 
 from torch import Tensor

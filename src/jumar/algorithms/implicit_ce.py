@@ -7,7 +7,7 @@ No pairs, no clip: the sigmoid stops a response that is told apart, the sooner t
 trains extreme teachers with it.
 
 Paper: Yuan et al. 2024, Free Process Rewards without Process Labels, arXiv:2412.01981; as a policy loss in Extreme Region Policy Distillation, arXiv:2605.25582, eq. 2-3.   Code: https://github.com/PRIME-RL/PRIME, training/verl/trainer/ppo/core_algos.py (trains a reward model of its own).
-Departs: nothing of the loss; beta = 0.05 and the sum are the released code's, of a range 0.001 to 0.05 that ERPD tunes together with sum or mean. The anchor is the policy that sampled the batch, as in ERPD. negative_weight is ERPD's weight of wrong responses for unlearning (1: none); kl_coef and its form k2 are ours.   Elsewhere: absent from TRL and verl; the released code takes the sigmoid first and its logarithm after, which saturates.   Also called: ce.
+Departs: nothing of the loss; beta = 0.05 and the sum are the released code's, of a range 0.001 to 0.05 that ERPD tunes together with sum or mean. The anchor is the policy that sampled the batch, as in ERPD. negative_weight is ERPD's weight of wrong responses for unlearning (1: none); kl_coef and its form k2 are ours.   Elsewhere: absent from TRL and verl; the released code takes the sigmoid first and its logarithm after, which saturates.   Changes: regression.   Also called: ce.
 """
 
 from typing import Literal

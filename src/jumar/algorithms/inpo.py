@@ -8,7 +8,7 @@ A step of online mirror descent in the game of preferences: eta is how much a st
 much the reference holds. Only who won is needed, never how often.
 
 Paper: Zhang et al. 2024, Iterative Nash Policy Optimization: Aligning LLMs with General Preferences via No-Regret Learning, arXiv:2407.00617.   Code: none released by the authors that we know of.
-Departs: we have others' accounts of its equations; they agree on eta = 0.0075, tau = 0.0025 and on pairs of the best and the worst of eight. An iteration is a rollout, and the last policy the one that sampled it; the paper makes three over a data set. The task's score is the rater, the paper has a preference model; equal rewards are drawn, and a pair of them has no loss.   Elsewhere: absent from TRL and verl; with tau = 0 it is IPO against the last policy, with tau = eta against the reference.
+Departs: we have others' accounts of its equations; they agree on eta = 0.0075, tau = 0.0025 and on pairs of the best and the worst of eight. An iteration is a rollout, and the last policy the one that sampled it; the paper makes three over a data set. The task's score is the rater, the paper has a preference model; equal rewards are drawn, and a pair of them has no loss.   Elsewhere: absent from TRL and verl; with tau = 0 it is IPO against the last policy, with tau = eta against the reference.   Changes: preference.
 """
 
 from torch import Tensor

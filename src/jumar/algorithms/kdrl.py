@@ -6,7 +6,7 @@
 u^2 / 2 (k2) has the gradient of KL(pi || pi_teacher) on samples of pi; u itself (k1) has none.
 
 Paper: Xu et al. 2025, KDRL: Post-Training Reasoning LLMs via Unified Knowledge Distillation and Reinforcement Learning, arXiv:2506.02208.   Code: none released.
-Departs: updates in the paper are strictly on-policy, so no ratio is clipped; clip_low = clip_high = 0.2 are ours and act from a rollout's second update on. The schedule is of training steps, here of rollouts. skip_correct is the paper's mask of responses that are right already; that they still count in the mean is ours. The unbiased std and eps = 1e-6 of A are verl's.   Elsewhere: verl's distillation with loss_mode="k2", use_policy_gradient=False and a constant distillation_loss_coef; absent from TRL. AReaL's joint loss adds k1, log pi - log pi_teacher, whose expected gradient is 0 whoever the teacher is.
+Departs: updates in the paper are strictly on-policy, so no ratio is clipped; clip_low = clip_high = 0.2 are ours and act from a rollout's second update on. The schedule is of training steps, here of rollouts. skip_correct is the paper's mask of responses that are right already; that they still count in the mean is ours. The unbiased std and eps = 1e-6 of A are verl's.   Elsewhere: verl's distillation with loss_mode="k2", use_policy_gradient=False and a constant distillation_loss_coef; absent from TRL. AReaL's joint loss adds k1, log pi - log pi_teacher, whose expected gradient is 0 whoever the teacher is.   Changes: teacher.
 """
 
 from dataclasses import replace

@@ -7,7 +7,7 @@ A group that is almost always right, or wrong, has a small std of its own, which
 responses that differ; the batch's std is the same for all groups.
 
 Paper: Liu et al. 2025, Part I: Tricks or Traps? A Deep Dive into RL for LLM Reasoning, arXiv:2508.08221.   Code: none released by the authors; https://github.com/alibaba/ROLL.
-Departs: we have not read the paper's eps and kind of std; unbiased and eps = 1e-6 are ours. No KL.   Elsewhere: TRL's scale_rewards="batch" with loss_type="dapo", whose eps is 1e-4; absent from verl.
+Departs: we have not read the paper's eps and kind of std; unbiased and eps = 1e-6 are ours. No KL.   Elsewhere: TRL's scale_rewards="batch" with loss_type="dapo", whose eps is 1e-4; absent from verl.   Changes: advantage.
 """
 
 import torch

@@ -5,7 +5,7 @@
     L   = -mean_i mean_t w_t a_t log pi(y_t)
 
 Paper: MiMo-V2-Flash Technical Report, arXiv:2601.02780, sec. 4.4.   Code: none released by the authors; https://github.com/NVIDIA-NeMo/RL, nemo_rl/algorithms/advantage_estimator.py.
-Departs: the bounds are not in our copy of the paper; ratio_min = 0.2 and ratio_max = 5.0 are those of NeMo RL's recipes, and alpha = 1.0 is ours (OWPO's search over 0.1 to 50 found 5). The mode "clip" is OWPO's description of it, and one recipe of NeMo RL has it. Which teacher a row has is the engine's affair.   Elsewhere: absent from TRL, whose async distillation has a MOPD of several teachers, arXiv:2606.30406; absent from verl, whose rollout_is="token" with a threshold "0.2_5.0" is the same gate. NeMo RL leaves the verdict out and takes log pi from before the update.
+Departs: the bounds are not in our copy of the paper; ratio_min = 0.2 and ratio_max = 5.0 are those of NeMo RL's recipes, and alpha = 1.0 is ours (OWPO's search over 0.1 to 50 found 5). The mode "clip" is OWPO's description of it, and one recipe of NeMo RL has it. Which teacher a row has is the engine's affair.   Elsewhere: absent from TRL, whose async distillation has a MOPD of several teachers, arXiv:2606.30406; absent from verl, whose rollout_is="token" with a threshold "0.2_5.0" is the same gate. NeMo RL leaves the verdict out and takes log pi from before the update.   Changes: teacher.
 """
 
 from typing import Literal

@@ -7,7 +7,7 @@ A token answers for itself only: nothing is summed over the future, and there is
 expectation the first update is that of `opd`, which needs the teacher's whole distribution.
 
 Paper: Lu and Thinking Machines Lab 2025, On-Policy Distillation, https://thinkingmachines.ai/blog/on-policy-distillation.   Code: https://github.com/thinking-machines-lab/tinker-cookbook, tinker_cookbook/distillation/train_on_policy.py.
-Departs: no discounted sum over later tokens (off by default there too), and no reward of the task added, as the released code does where there is one; one mean over all tokens is ours. The ratio is not clipped, but its logarithm stays within 20 nats.   Elsewhere: verl's distillation with loss_mode="k1" and use_policy_gradient=True, which has log pi in place of log mu, clips the ratio and cuts A_t at 10; TRL's experimental IW-OPD with iw_opd_gamma=0 has this gradient at the first update, and no ratio later; AReaL's pure distillation has log pi in place of log mu.
+Departs: no discounted sum over later tokens (off by default there too), and no reward of the task added, as the released code does where there is one; one mean over all tokens is ours. The ratio is not clipped, but its logarithm stays within 20 nats.   Elsewhere: verl's distillation with loss_mode="k1" and use_policy_gradient=True, which has log pi in place of log mu, clips the ratio and cuts A_t at 10; TRL's experimental IW-OPD with iw_opd_gamma=0 has this gradient at the first update, and no ratio later; AReaL's pure distillation has log pi in place of log mu.   Changes: teacher.
 """
 
 from torch import Tensor

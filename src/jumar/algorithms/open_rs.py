@@ -5,7 +5,7 @@
           wrong_long + (wrong_short - wrong_long) s     where wrong         A, L as GRPO's
 
 Paper: Dang and Ngo 2025, Reinforcement Learning for Reasoning in Small LLMs: What Works and What Doesn't, arXiv:2503.16219.   Code: https://github.com/knoveleng/open-rs, src/open_r1/rewards.py.
-Departs: the values are the defaults of their reward function; their script passes others, from 0 for a short wrong answer to -0.5 for a long one, and 1000 characters. Here lengths are in tokens, limit = 3584 is their response limit, and beyond it the value stays, where their cosine turns back. Their reward for the format (weight 1 beside 2) is the verifier's affair, and a common factor changes no advantage. kl_coef = 0.04 is GRPO's, theirs is TRL's default.   Elsewhere: TRL's get_cosine_scaled_reward, by tokens too; absent from verl.
+Departs: the values are the defaults of their reward function; their script passes others, from 0 for a short wrong answer to -0.5 for a long one, and 1000 characters. Here lengths are in tokens, limit = 3584 is their response limit, and beyond it the value stays, where their cosine turns back. Their reward for the format (weight 1 beside 2) is the verifier's affair, and a common factor changes no advantage. kl_coef = 0.04 is GRPO's, theirs is TRL's default.   Elsewhere: TRL's get_cosine_scaled_reward, by tokens too; absent from verl.   Changes: reward.
 """
 
 import math

@@ -5,7 +5,7 @@
     critic    mean_i mean_t (V_t - R_t + beta sum_{k>=t} u_k)^2, u detached
 
 Paper: Wang et al. 2024, Offline Reinforcement Learning for LLM Multi-Step Reasoning, arXiv:2412.16145, eq. 8-9.   Code: https://github.com/jwhj/OREO, openrlhf/trainer/pcl_trainer.py.
-Departs: token level only, of the paper's token, step and response levels. Critic and policy take their steps from one batch at once, where the code updates the critic first. The paper feeds stored responses; the loss holds whoever sampled.   Elsewhere: absent from TRL and verl.
+Departs: token level only, of the paper's token, step and response levels. Critic and policy take their steps from one batch at once, where the code updates the critic first. The paper feeds stored responses; the loss holds whoever sampled.   Elsewhere: absent from TRL and verl.   Changes: value_loss.
 """
 
 from torch import Tensor

@@ -8,7 +8,7 @@ grows with exp(l), where a KL grows with l, so what the reference would hardly s
 sqrt belongs to the whole step: chi2 comes from `batch_stats`, and each response gets its share.
 
 Paper: Laidlaw et al. 2024, Correlated Proxies: A New Definition and Improved Mitigation for Reward Hacking, arXiv:2403.03185.   Code: https://github.com/cassidylaidlaw/llm_optimization, src/ppo/custom_trlx_trainers/modeling.py.
-Departs: R is the verdict, the paper has a learned proxy reward; the clip, the critic and their settings are those of our `ppo`. chi2_coef = 8e-4 is the one of the released code's example.   Elsewhere: absent from TRL and verl. TRL's ORPO is odds-ratio preference optimization.   Also called: orpo, chi2.
+Departs: R is the verdict, the paper has a learned proxy reward; the clip, the critic and their settings are those of our `ppo`. chi2_coef = 8e-4 is the one of the released code's example.   Elsewhere: absent from TRL and verl. TRL's ORPO is odds-ratio preference optimization.   Changes: penalties.   Also called: orpo, chi2.
 """
 
 from dataclasses import replace

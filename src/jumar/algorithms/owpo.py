@@ -4,7 +4,7 @@
     w    = sg(clip(exp(-lead), w_min, w_max))                   L = w * clipped surrogate of DAPO
 
 Paper: One-Way Policy Optimization for Self-Evolving LLMs, arXiv:2605.22156, eq. 5-7.   Code: none released.
-Departs: the range [w_min, w_max] of App. B.4 and the counts of active samples of sec. 3.2 are not in our copy of the paper; 0.5, 2.0 and "all" are ours, and so are the reading that inactive samples train as plain DAPO and the draw that picks them. Everything else, dual clip and overlong reward too, is our `dapo`.   Elsewhere: absent from TRL and verl; RLSD's weight has the same form around a teacher.
+Departs: the range [w_min, w_max] of App. B.4 and the counts of active samples of sec. 3.2 are not in our copy of the paper; 0.5, 2.0 and "all" are ours, and so are the reading that inactive samples train as plain DAPO and the draw that picks them. Everything else, dual clip and overlong reward too, is our `dapo`.   Elsewhere: absent from TRL and verl; RLSD's weight has the same form around a teacher.   Changes: token_weight.
 """
 
 from dataclasses import replace

@@ -9,7 +9,7 @@ Without clips both have the gradient of D rho_i rho_j log(pi_i / pi_j) / 2, so a
 may be added to the reward; on new responses that is `rloo`.
 
 Paper: Wu et al. 2023, Pairwise Proximal Policy Optimization: Harnessing Relative Feedback for LLM Alignment, arXiv:2310.00212.   Code: none released that we know of.
-Departs: the gradient with its importance weights is the paper's, and so are the names of two ways to clip it, of each ratio or of the two together (V1 and V2); their equations are not public to us, and the ones above are ours, made to have that gradient where nothing is clipped. Groups may be larger than pairs. R is the verdict, the paper has a learned reward; clip_low = clip_high = 0.2 and kl_coef = 0.05 are ours.   Elsewhere: absent from TRL and verl. Two other methods are called P3O.   Also called: p3o.
+Departs: the gradient with its importance weights is the paper's, and so are the names of two ways to clip it, of each ratio or of the two together (V1 and V2); their equations are not public to us, and the ones above are ours, made to have that gradient where nothing is clipped. Groups may be larger than pairs. R is the verdict, the paper has a learned reward; clip_low = clip_high = 0.2 and kl_coef = 0.05 are ours.   Elsewhere: absent from TRL and verl. Two other methods are called P3O.   Changes: preference.   Also called: p3o.
 """
 
 from typing import Literal

@@ -7,7 +7,7 @@
 A learned reward is most reliable at its extremes, so the noise of the middle is left out.
 
 Paper: Shen and Zhang 2024, Policy Filtration for RLHF to Mitigate Noise in Reward Models, arXiv:2409.06957.   Code: https://github.com/swtheing/PF-PPO-RLHF, openrlhf/trainer/ppo_utils/replay_buffer.py.
-Departs: R is the verdict, the paper has a learned reward model. Ties are drawn, the released code takes the first and the last; it also samples from what is kept with replacement, and gives its "random" a weight of 0.1 for each of four others beside 0.4 for the best. lam, clips and critic are those of our `ppo`; kl_coef = 0.01 is the code's.   Elsewhere: absent from TRL; verl's use_pf_ppo resamples by a power of the reward or by the extremes of a batch.
+Departs: R is the verdict, the paper has a learned reward model. Ties are drawn, the released code takes the first and the last; it also samples from what is kept with replacement, and gives its "random" a weight of 0.1 for each of four others beside 0.4 for the best. lam, clips and critic are those of our `ppo`; kl_coef = 0.01 is the code's.   Elsewhere: absent from TRL; verl's use_pf_ppo resamples by a power of the reward or by the extremes of a batch.   Changes: keep.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@
     reward_t = [t is the last token] R - kl_coef * (log pi_old - log pi_ref)           G_t = A_t + V_t, with critic_lam
 
 Paper: Schulman et al. 2017, Proximal Policy Optimization Algorithms, arXiv:1707.06347.   Code: https://github.com/openai/baselines, baselines/ppo2/model.py.
-Departs: gamma = lam = 1, as for language models (the paper: 0.99 and 0.95 on control tasks), and an optional KL inside the reward. The value clip and the whitening are the code's, not the paper's; we whiten over the rollout, the code over a minibatch. value_coef = 0.5 is verl's (the code's comes to 0.25). A lambda of its own for the critic's returns (critic_lam) is of later work, see `vapo`; the entropy bonus is the paper's, and off (entropy_coef = 0.0).   Elsewhere: verl's estimator `gae` with its `vanilla` loss (dual clip 3, value clip 0.5); TRL 1.16 has no PPO.
+Departs: gamma = lam = 1, as for language models (the paper: 0.99 and 0.95 on control tasks), and an optional KL inside the reward. The value clip and the whitening are the code's, not the paper's; we whiten over the rollout, the code over a minibatch. value_coef = 0.5 is verl's (the code's comes to 0.25). A lambda of its own for the critic's returns (critic_lam) is of later work, see `vapo`; the entropy bonus is the paper's, and off (entropy_coef = 0.0).   Elsewhere: verl's estimator `gae` with its `vanilla` loss (dual clip 3, value clip 0.5); TRL 1.16 has no PPO.   Changes: value_loss.
 """
 
 import torch

@@ -7,7 +7,7 @@ share and no pair is formed; n = 2 is the paper's. form="code" has x_i = sum_t (
 the same regression with eta^2 times the loss.
 
 Paper: Gao et al. 2024, REBEL: Reinforcement Learning via Regressing Relative Rewards, arXiv:2404.16767.   Code: https://github.com/ZhaolinGao/REBEL, src/ultrafeedback/rebel.py.
-Departs: groups may be larger than pairs; eta = 1 is the released code's, where the forms are one.   Elsewhere: absent from TRL and verl.
+Departs: groups may be larger than pairs; eta = 1 is the released code's, where the forms are one.   Elsewhere: absent from TRL and verl.   Changes: regression.
 """
 
 from typing import Literal

@@ -7,7 +7,7 @@ No ratio and no clip: a response that got its advantage stops moving. Far above 
 proportions of the log-ratios count; below it, A^ = rho / floor, and the first step is a policy gradient.
 
 Paper: Park et al. 2025, DeepVideo-R1: Video Reinforcement Fine-Tuning via Difficulty-aware Regressive GRPO, arXiv:2506.07464.   Code: none released that we could read; https://github.com/mlvlab/DeepVideoR1 is named by the paper.
-Departs: before the first update all log-ratios are 0 and so is their spread, by which the paper divides; floor = 0.01 nats is ours. So is kl_coef = 0.04, GRPO's; the paper's we have not seen. The unbiased variance and eps = 1e-6 are verl's. Its augmentation of prompts that are too hard or too easy is the task's affair.   Elsewhere: absent from TRL and verl; `rebel` regresses the same differences without the normalisation.
+Departs: before the first update all log-ratios are 0 and so is their spread, by which the paper divides; floor = 0.01 nats is ours. So is kl_coef = 0.04, GRPO's; the paper's we have not seen. The unbiased variance and eps = 1e-6 are verl's. Its augmentation of prompts that are too hard or too easy is the task's affair.   Elsewhere: absent from TRL and verl; `rebel` regresses the same differences without the normalisation.   Changes: regression.
 """
 
 from torch import Tensor

@@ -3,7 +3,7 @@
     L = -(R - b) * sum_t log pi(y_t)                            averaged over responses
 
 Paper: Williams 1992, Simple statistical gradient-following algorithms for connectionist reinforcement learning, Machine Learning 8, 229-256.   Code: none released.
-Departs: nothing; b = 0 unless set.   Elsewhere: no such name in TRL; verl's `reinforce_plus_plus` discounts and whitens, and its loss clips, none of which is done here.
+Departs: nothing; b = 0 unless set.   Elsewhere: no such name in TRL; verl's `reinforce_plus_plus` discounts and whitens, and its loss clips, none of which is done here.   Changes: advantage.
 """
 
 from jumar.aggregates import response_sum

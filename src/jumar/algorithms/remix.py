@@ -10,7 +10,7 @@ half of the method is to go on from step T with the policy of then as reference,
 alone: that is the program `ratchet`.
 
 Paper: Liang et al. 2025, Squeeze the Soaked Sponge: Efficient Off-policy Reinforcement Finetuning for Large Language Model, arXiv:2507.06892.   Code: none released; the project's repository is a page.
-Departs: we have others' accounts of its equations, not its text. The loss alone: which part of a batch is old (theirs: 0.4, of the last two policies) is the engine's affair, and ours samples anew, so that c_t = 1 but for rounding. A_i is GRPO's (ReMix-GRPO), the last policy is the one before this rollout's updates, and the two KLs are k3 on sampled tokens. clip = 0.2 and kl_coef = 0.001 are ours, eps = 1e-6 is verl's; the entropy bonus is left out.   Elsewhere: absent from TRL and verl.
+Departs: we have others' accounts of its equations, not its text. The loss alone: which part of a batch is old (theirs: 0.4, of the last two policies) is the engine's affair, and ours samples anew, so that c_t = 1 but for rounding. A_i is GRPO's (ReMix-GRPO), the last policy is the one before this rollout's updates, and the two KLs are k3 on sampled tokens. clip = 0.2 and kl_coef = 0.001 are ours, eps = 1e-6 is verl's; the entropy bonus is left out.   Elsewhere: absent from TRL and verl.   Changes: surrogate.
 """
 
 import math

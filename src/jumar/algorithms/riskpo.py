@@ -9,7 +9,7 @@
 Above q_high nothing more is gained: what the policy masters stops pulling, what it fails at does not.
 
 Paper: RiskPO: Risk-based Policy Optimization via Verifiable Reward for LLM Post-Training, arXiv:2510.00911.   Code: https://github.com/RTkenny/RiskPO, verl/trainer/ppo/core_algos.py.
-Departs: the settings are the released script's for DAPO-Math. Prompts of equally many responses are bundled, by a draw; the code's in the order of the batch. The share d_i / sum d is used where its sum has the sign of A_j; the code uses it wherever the sum is not 0, and rewards wrong answers of a poor paper that is above q_low. Where all papers of a bundle score alike nothing is divided, the code divides by 1e-6. Left out: their other ways to share, to set a baseline and to seek risk.   Elsewhere: absent from TRL and verl.
+Departs: the settings are the released script's for DAPO-Math. Prompts of equally many responses are bundled, by a draw; the code's in the order of the batch. The share d_i / sum d is used where its sum has the sign of A_j; the code uses it wherever the sum is not 0, and rewards wrong answers of a poor paper that is above q_low. Where all papers of a bundle score alike nothing is divided, the code divides by 1e-6. Left out: their other ways to share, to set a baseline and to seek risk.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch

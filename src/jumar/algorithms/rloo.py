@@ -3,7 +3,7 @@
     A_i = R_i - mean over j != i of R_j                         L = -A_i * sum_t log pi(y_t)
 
 Paper: Ahmadian et al. 2024, Back to Basics: Revisiting REINFORCE Style Optimization, arXiv:2402.14740.   Code: none released by the authors; https://github.com/huggingface/trl, trl/trainer/rloo_trainer.py.
-Departs: no KL inside the reward, where the paper has one; a group of one gets A = 0, since it has no others.   Elsewhere: TRL's RLOOTrainer has that KL (beta = 0.05) and a clipped ratio of whole responses around it, with this gradient on the first update at beta = 0; verl's estimator `rloo` gives a group of one its raw reward.
+Departs: no KL inside the reward, where the paper has one; a group of one gets A = 0, since it has no others.   Elsewhere: TRL's RLOOTrainer has that KL (beta = 0.05) and a clipped ratio of whole responses around it, with this gradient on the first update at beta = 0; verl's estimator `rloo` gives a group of one its raw reward.   Changes: advantage.
 """
 
 from jumar.advantages.group import leave_one_out

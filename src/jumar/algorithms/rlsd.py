@@ -7,7 +7,7 @@ The teacher is the policy itself, or a recent copy, with the reference answer in
 is positive, so the teacher never turns an update round.
 
 Paper: Yang et al. 2026, Self-Distilled RLVR, arXiv:2604.03128.   Code: https://github.com/iie-ycx/RLSD, verl/workers/actor/dp_opsd_actor.py.
-Departs: mix is constant, or a schedule; the paper lets it fall to 0, in the released script from 0.5 over 60 steps. The local engine shows the teacher the policy's own prompt, without the answer, so it is this loss and not yet the paper's method; the ratchet renews the teacher. mix = 0.5, the range 1 +- 0.2 and clip_high = 0.28 are that script's too; the released code's dual clip of 3 and mean over all tokens are left out, the mean within each response first is the paper's.   Elsewhere: absent from TRL and verl; ms-swift's advantage_reweight=rlsd has the old log-probs in w. OWPO has this weight around a reference.
+Departs: mix is constant, or a schedule; the paper lets it fall to 0, in the released script from 0.5 over 60 steps. The local engine shows the teacher the policy's own prompt, without the answer, so it is this loss and not yet the paper's method; the ratchet renews the teacher. mix = 0.5, the range 1 +- 0.2 and clip_high = 0.28 are that script's too; the released code's dual clip of 3 and mean over all tokens are left out, the mean within each response first is the paper's.   Elsewhere: absent from TRL and verl; ms-swift's advantage_reweight=rlsd has the old log-probs in w. OWPO has this weight around a reference.   Changes: teacher.
 """
 
 from dataclasses import replace

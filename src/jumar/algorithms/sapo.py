@@ -4,7 +4,7 @@
     L    = mean_i mean_t -A_i f(r_t)                 f'(r) = sech(tau * (r - 1) / 2)^2, 1 at r = 1
 
 Paper: Gao et al. 2025, Soft Adaptive Policy Optimization, arXiv:2511.20347.   Code: none released by the authors that we know of; https://github.com/huggingface/trl, trl/trainer/grpo_trainer.py.
-Departs: nothing in the loss; the unbiased std and eps = 1e-6 of A are verl's. The value at r = 1 is -2 A / tau, so it cannot be compared with PPO's.   Elsewhere: TRL's loss type "sapo", whose temperatures are float32; verl's policy loss `sapo`, which takes the mean per response whatever loss_agg_mode says; AReaL and Trinity-RFT default to one mean over all tokens. Two other methods are called SAPO: one shares experience in a swarm, one is Self-Adaptive Process Optimization.
+Departs: nothing in the loss; the unbiased std and eps = 1e-6 of A are verl's. The value at r = 1 is -2 A / tau, so it cannot be compared with PPO's.   Elsewhere: TRL's loss type "sapo", whose temperatures are float32; verl's policy loss `sapo`, which takes the mean per response whatever loss_agg_mode says; AReaL and Trinity-RFT default to one mean over all tokens. Two other methods are called SAPO: one shares experience in a swarm, one is Self-Adaptive Process Optimization.   Changes: surrogate.
 """
 
 import torch

@@ -7,7 +7,7 @@
 A teacher that finds a wrong response strange has lost its context there, and is listened to less.
 
 Paper: SCOPE: Signal-Calibrated On-Policy Distillation Enhancement with Dual-Path Adaptive Weighting, arXiv:2604.10688.   Code: https://github.com/machine981/SCOPE, verl/trainer/ppo/ray_trainer.py.
-Departs: nothing in the weights, as paper and README have them; the released function has both signs turned around under its own defaults, so that the usual right and the strange wrong responses weigh more (as here with both signs the other way round). The teacher's part is the policy gradient of the reverse KL, one of several that the code offers. The code adds a mean over right tokens and one over wrong ones, where here one mean is over all; its right ones have log pi in place of r, which is the same at a rollout's first update. The logarithm of r stays within 20 nats.   Elsewhere: absent from TRL and verl.
+Departs: nothing in the weights, as paper and README have them; the released function has both signs turned around under its own defaults, so that the usual right and the strange wrong responses weigh more (as here with both signs the other way round). The teacher's part is the policy gradient of the reverse KL, one of several that the code offers. The code adds a mean over right tokens and one over wrong ones, where here one mean is over all; its right ones have log pi in place of r, which is the same at a rollout's first update. The logarithm of r stays within 20 nats.   Elsewhere: absent from TRL and verl.   Changes: teacher.
 """
 
 import torch

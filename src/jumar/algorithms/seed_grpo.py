@@ -5,7 +5,7 @@
     A_i = (R_i - mean_g R) * max(0, 1 - alpha * SE / log n)                              L as Dr. GRPO's
 
 Paper: Chen et al. 2025, SEED-GRPO: Semantic Entropy Enhanced GRPO for Uncertainty-Aware Policy Optimization, arXiv:2505.12346.   Code: none released that we could read.
-Departs: we have others' accounts of the paper, not its text. alpha = 0.0417 is that of one re-implementation, whose other shapes of the factor (exponential, focal) are left out; answers mean the same where their text is the same; length = 3000 is `dr_grpo`'s.   Elsewhere: absent from TRL and verl.
+Departs: we have others' accounts of the paper, not its text. alpha = 0.0417 is that of one re-implementation, whose other shapes of the factor (exponential, focal) are left out; answers mean the same where their text is the same; length = 3000 is `dr_grpo`'s.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 from torch import Tensor

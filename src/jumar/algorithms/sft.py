@@ -3,7 +3,7 @@
     L = -1/tokens * sum_i sum_t log pi(y_t)
 
 Paper: Ouyang et al. 2022, Training language models to follow instructions, arXiv:2203.02155.   Code: none released.
-Departs: nothing; `only_correct` leaves out what the verifier rejected, as rejection sampling does.   Elsewhere: TRL's SFTTrainer with completion_only_loss; verl's SFT trainer.
+Departs: nothing; `only_correct` leaves out what the verifier rejected, as rejection sampling does.   Elsewhere: TRL's SFTTrainer with completion_only_loss; verl's SFT trainer.   Changes: likelihood.
 """
 
 from jumar.algorithm import Algorithm

@@ -4,7 +4,7 @@
     L = mean over pairs of -log sigmoid(m)
 
 Paper: Meng et al. 2024, SimPO: Simple Preference Optimization with a Reference-Free Reward, arXiv:2405.14734.   Code: https://github.com/princeton-nlp/SimPO, scripts/simpo_trainer.py.
-Departs: nothing; beta = 2.0 and margin = 1.0 are its setting for Llama 3 base, of a range of 2 to 10 and 0.2 to 5 over its models (it names margin / beta: 0.1 to 0.8). Pairs and ties are those of `dpo`.   Elsewhere: TRL's experimental CPOTrainer, loss type "simpo", cpo_alpha=0; absent from verl.
+Departs: nothing; beta = 2.0 and margin = 1.0 are its setting for Llama 3 base, of a range of 2 to 10 and 0.2 to 5 over its models (it names margin / beta: 0.1 to 0.8). Pairs and ties are those of `dpo`.   Elsewhere: TRL's experimental CPOTrainer, loss type "simpo", cpo_alpha=0; absent from verl.   Changes: preference.
 """
 
 from dataclasses import replace

@@ -7,7 +7,7 @@
 Tokens that were nearly certain chose nothing, so they are neither credited nor counted.
 
 Paper: Guo et al. 2025, Segment Policy Optimization: Effective Segment-Level Credit Assignment in RL for Large Language Models, arXiv:2505.23564.   Code: https://github.com/AIFrameResearch/SPO.
-Departs: the chain only; the tree needs a sampler that branches. The cuts are read from the sampler's log-probs (pi_mu), the mask from the trainer's. samples = 9, interval = 5 and p_max = 0.9 are the released configuration's, and kl_coef = 1e-4 is one of the values in it. The mean over the tokens of the mask is taken over the optimiser step.   Elsewhere: absent from TRL and verl.   Also called: spo.
+Departs: the chain only; the tree needs a sampler that branches. The cuts are read from the sampler's log-probs (pi_mu), the mask from the trainer's. samples = 9, interval = 5 and p_max = 0.9 are the released configuration's, and kl_coef = 1e-4 is one of the values in it. The mean over the tokens of the mask is taken over the optimiser step.   Elsewhere: absent from TRL and verl.   Changes: advantage.   Also called: spo.
 """
 
 import math

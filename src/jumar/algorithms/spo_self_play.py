@@ -7,7 +7,7 @@ A policy that plays against itself wins half of the time, so 1/2 is the mean of 
 baseline. Only the order of responses counts, never how far apart a rater puts them.
 
 Paper: Swamy et al. 2024, A Minimaximalist Approach to Reinforcement Learning from Human Feedback, arXiv:2401.04056.   Code: none released that we know of.
-Departs: the task's score is the rater here, the paper has a preference model, which need not be transitive; the paper leaves the learner open, and ours is `reinforce`. The reward itself, `win_rate`, goes into any algorithm.   Elsewhere: absent from TRL and verl; TRL's online DPO compares two responses only. Two other methods are called SPO: segment policy optimization, and a self-supervised one.   Also called: spo.
+Departs: the task's score is the rater here, the paper has a preference model, which need not be transitive; the paper leaves the learner open, and ours is `reinforce`. The reward itself, `win_rate`, goes into any algorithm.   Elsewhere: absent from TRL and verl; TRL's online DPO compares two responses only. Two other methods are called SPO: segment policy optimization, and a self-supervised one.   Changes: reward.   Also called: spo.
 """
 
 from dataclasses import replace

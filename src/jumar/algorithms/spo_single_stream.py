@@ -7,7 +7,7 @@
 No group, so no response waits for its siblings, and no group is wasted by being all right.
 
 Paper: Xu and Ding 2025, Single-stream Policy Optimization, arXiv:2509.13232.   Code: https://github.com/verl-project/verl-recipe, spo.
-Departs: forgetting = 0.875 is a constant, which the released code has as an option and as the least that its rule gives; that rule forgets by how far the policy has moved on the prompt's previous response, which an engine here does not keep. A new prompt starts at Beta(1/2, 1/2), as their code without values estimated offline. Prompts come in shuffled epochs, where theirs are drawn in proportion to sqrt(V (1 - V)) + 0.05: the curriculum does not see an algorithm's state. Several responses to one prompt count each. Rewards are to be 0 or 1.   Elsewhere: absent from TRL and verl itself.   Also called: spo.
+Departs: forgetting = 0.875 is a constant, which the released code has as an option and as the least that its rule gives; that rule forgets by how far the policy has moved on the prompt's previous response, which an engine here does not keep. A new prompt starts at Beta(1/2, 1/2), as their code without values estimated offline. Prompts come in shuffled epochs, where theirs are drawn in proportion to sqrt(V (1 - V)) + 0.05: the curriculum does not see an algorithm's state. Several responses to one prompt count each. Rewards are to be 0 or 1.   Elsewhere: absent from TRL and verl itself.   Changes: advantage.   Also called: spo.
 """
 
 import torch

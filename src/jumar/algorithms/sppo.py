@@ -7,7 +7,7 @@ The solution is a step of multiplicative weights, pi_old exp(eta P) / Z with log
 which self-play comes to an equilibrium of the preferences, transitive or not.
 
 Paper: Wu et al. 2024, Self-Play Preference Optimization for Language Model Alignment, arXiv:2405.00675, eq. 4.7.   Code: https://github.com/uclaml/SPPO, sppo/trainer.py.
-Departs: an iteration is a rollout, and the last policy the one that sampled it; the paper makes three iterations over a whole data set. All responses of a group are fitted, as in its algorithm; its code keeps the best and the worst of five. The task's score is the rater, the paper has a preference model. eta = 1000.0 is the paper's (the code's beta = 0.001 is 1 / eta): far more than any log-ratio, so that the learning rate decides how far a step goes.   Elsewhere: TRL's DPOTrainer, loss type "sppo_hard", which takes stored pairs, P = 1 and 0, and the sum of both squares; absent from verl.
+Departs: an iteration is a rollout, and the last policy the one that sampled it; the paper makes three iterations over a whole data set. All responses of a group are fitted, as in its algorithm; its code keeps the best and the worst of five. The task's score is the rater, the paper has a preference model. eta = 1000.0 is the paper's (the code's beta = 0.001 is 1 / eta): far more than any log-ratio, so that the learning rate decides how far a step goes.   Elsewhere: TRL's DPOTrainer, loss type "sppo_hard", which takes stored pairs, P = 1 and 0, and the sum of both squares; absent from verl.   Changes: preference.
 """
 
 from torch import Tensor

@@ -6,7 +6,7 @@ On-policy a token's slope is A - kl_coef * u, so the pull reverses the update fr
 sign(A) * u = |A| / kl_coef on (`ops/divergence.py`, force_reversal); OWPO's weight never does.
 
 Paper: the baseline of One-Way Policy Optimization for Self-Evolving LLMs, arXiv:2605.22156, sec. 5.1 and App. B.   Code: none released.
-Departs: the coefficients searched and the estimator of the KL are not in our copy of the paper; kl_coef = 0.001 and k2, the estimator whose gradient is that of the reverse KL, are ours. The rest is our `dapo`.   Elsewhere: verl's DAPO settings with use_kl_loss and kl_loss_type="k2"; TRL's loss type "dapo" with beta > 0 has k3 only. k1 inside the advantage has k2's gradient at the first update; k1 as a loss has none.
+Departs: the coefficients searched and the estimator of the KL are not in our copy of the paper; kl_coef = 0.001 and k2, the estimator whose gradient is that of the reverse KL, are ours. The rest is our `dapo`.   Elsewhere: verl's DAPO settings with use_kl_loss and kl_loss_type="k2"; TRL's loss type "dapo" with beta > 0 has k3 only. k1 inside the advantage has k2's gradient at the first update; k1 as a loss has none.   Changes: penalties.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@
     the rest is PPO
 
 Paper: Fan et al. 2025, Truncated Proximal Policy Optimization, arXiv:2506.15050.   Code: none released.
-Departs: the estimate and the two losses. The paper goes on with a cut response at the next step; our engines begin anew, so `truncated` rows of max_response_tokens are its unfinished ones, and their reward, which no verdict has decided, is 0. lam = 1.0 and the clips are those of our `ppo`, the paper's we have not seen; tokens of unfinished responses count in the mean of the critic's loss.   Elsewhere: absent from TRL and verl, which take a cut response for a finished one.
+Departs: the estimate and the two losses. The paper goes on with a cut response at the next step; our engines begin anew, so `truncated` rows of max_response_tokens are its unfinished ones, and their reward, which no verdict has decided, is 0. lam = 1.0 and the clips are those of our `ppo`, the paper's we have not seen; tokens of unfinished responses count in the mean of the critic's loss.   Elsewhere: absent from TRL and verl, which take a cut response for a finished one.   Changes: advantage.
 """
 
 from dataclasses import replace

@@ -7,7 +7,7 @@ The responses to one prompt are a tree of tokens as they stand, nothing more is 
 that has parted from all others has V = R_i, and from there on GRPO's advantage.
 
 Paper: Tran et al. 2025, Exploiting Tree Structure for Credit Assignment in RL Training of LLMs, arXiv:2509.18314.   Code: https://github.com/fatebreaker/tempo, verl/trainer/ppo/core_algos.py.
-Departs: a response that has ended shares no further prefix, where the code compares its padding. A group of one has A = 0, where the code gives it R. The two clip ranges are the released script's; eps = 1e-6 its code's.   Elsewhere: absent from TRL and verl. TreePO samples trees on purpose, this reads off those that are there.
+Departs: a response that has ended shares no further prefix, where the code compares its padding. A group of one has A = 0, where the code gives it R. The two clip ranges are the released script's; eps = 1e-6 its code's.   Elsewhere: absent from TRL and verl. TreePO samples trees on purpose, this reads off those that are there.   Changes: advantage.
 """
 
 import torch

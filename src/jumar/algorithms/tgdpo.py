@@ -8,7 +8,7 @@
 So a token that the guide rewards is raised more in a chosen response and lowered less in a rejected one.
 
 Paper: Zhu et al. 2025, TGDPO: Harnessing Token-Level Reward Guidance for Enhancing Direct Preference Optimization, arXiv:2506.14574.   Code: https://github.com/dvlab-research/TGDPO, src/llamafactory/train/tgdpo/trainer.py.
-Departs: nothing from the released code; beta = 0.1 and alpha = 0.5 are its example's. As there, a weight is negative where the guide is more than 1 / (alpha * beta) = 20 nats against its side. The guide is the teacher; pairs and ties are those of `dpo`.   Elsewhere: absent from TRL and verl.
+Departs: nothing from the released code; beta = 0.1 and alpha = 0.5 are its example's. As there, a weight is negative where the guide is more than 1 / (alpha * beta) = 20 nats against its side. The guide is the teacher; pairs and ties are those of `dpo`.   Elsewhere: absent from TRL and verl.   Changes: preference.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@
     L        = mean over drawn tokens of KL(pi(. | y_<t) || pi_teacher(. | y_<t))
 
 Paper: TIP: Token Importance in On-Policy Distillation, arXiv:2604.14084.   Code: https://github.com/HJSang/OPSD_OnPolicyDistillation, src/opd/losses.py.
-Departs: tokens are drawn within each response, theirs within a micro-batch, which depends on how it is cut. divergence_power = 0 is the paper's main setting, in which the teacher takes no part in the choice. Left out: their rule for tokens where a sure student is wrong, and the divergence over the teacher's likeliest tokens only.   Elsewhere: absent from TRL and verl; with ratio = 1 it is `opd`.
+Departs: tokens are drawn within each response, theirs within a micro-batch, which depends on how it is cut. divergence_power = 0 is the paper's main setting, in which the teacher takes no part in the choice. Left out: their rule for tokens where a sure student is wrong, and the divergence over the teacher's likeliest tokens only.   Elsewhere: absent from TRL and verl; with ratio = 1 it is `opd`.   Changes: teacher.
 """
 
 import torch

@@ -7,7 +7,7 @@ is sure of, wrong responses push harder than right ones, and a fit to a fixed ba
 right responses before it recovers them. ERPD makes its weak teachers this way.
 
 Paper: Chen et al. 2026, Extreme Region Policy Distillation, arXiv:2605.25582, eq. 10.   Code: none released that we found.
-Departs: the mean over tokens rather than within responses first is ours, the paper's sums are not in our copy. negative_weight, the paper's weight of wrong responses relative to right ones for stronger unlearning, is 1 (plain eq. 10).   Elsewhere: absent from TRL and verl.   Also called: mse.
+Departs: the mean over tokens rather than within responses first is ours, the paper's sums are not in our copy. negative_weight, the paper's weight of wrong responses relative to right ones for stronger unlearning, is 1 (plain eq. 10).   Elsewhere: absent from TRL and verl.   Changes: regression.   Also called: mse.
 """
 
 import torch

@@ -4,7 +4,7 @@
     L   = mean_i -sg(w_i) A_i sum_t log pi(y_t)      mu: the policy that sampled, however long ago
 
 Paper: Le Roux et al. 2025, Tapered Off-Policy REINFORCE, arXiv:2503.14286.   Code: none released by the authors that we know of; https://github.com/alibaba/ROLL, roll/pipeline/agentic/agentic_actor_pg_worker.py (level="token").
-Departs: nothing in the gradient. Rewards of 0 to 1 become -1 to +1 here; baseline = 0 as in its main runs. An account of its set-up says that its runs divide the loss by the response's length, which the formula does not, and neither do we.   Elsewhere: no such name in TRL 1.16 and verl 0.9.1; verl's rollout correction at rollout_is_threshold=1 has the same weight, and gives it to right responses too. ROLL's `topr` takes the ratio of each token in place of the response's, against the trainer's log-probs, and splits by the score while it weighs by its own advantage: level="token", behaviour="old_logprobs" is its weight.
+Departs: nothing in the gradient. Rewards of 0 to 1 become -1 to +1 here; baseline = 0 as in its main runs. An account of its set-up says that its runs divide the loss by the response's length, which the formula does not, and neither do we.   Elsewhere: no such name in TRL 1.16 and verl 0.9.1; verl's rollout correction at rollout_is_threshold=1 has the same weight, and gives it to right responses too. ROLL's `topr` takes the ratio of each token in place of the response's, against the trainer's log-probs, and splits by the score while it weighs by its own advantage: level="token", behaviour="old_logprobs" is its weight.   Changes: token_weight.
 """
 
 from typing import Literal

@@ -5,7 +5,7 @@
     R_i    = correct_coef * verdict + length_coef * fit_i                               A, L as GRPO's
 
 Paper: Hammoud et al. 2025, Train Long, Think Short: Curriculum Learning for Efficient Reasoning, arXiv:2508.08940.   Code: https://github.com/hammoudhasan/curriculum_grpo, which we could not read.
-Departs: the prompt there names the budget ("use exactly N tokens"); prompts here do not change with the step, so the policy learns the budget from the reward alone. The reward for the format (0.1) is the verifier's affair. decay = 0.7 is read off their schedule from 256 to 87; correct_coef = 0.6 and length_coef = 0.3 are one of their two settings, the other is 0.3 and 0.6. kl_coef = 0.04 is GRPO's.   Elsewhere: absent from TRL and verl.   Also called: curriculum_grpo, tlts.
+Departs: the prompt there names the budget ("use exactly N tokens"); prompts here do not change with the step, so the policy learns the budget from the reward alone. The reward for the format (0.1) is the verifier's affair. decay = 0.7 is read off their schedule from 256 to 87; correct_coef = 0.6 and length_coef = 0.3 are one of their two settings, the other is 0.3 and 0.6. kl_coef = 0.04 is GRPO's.   Elsewhere: absent from TRL and verl.   Changes: reward.   Also called: curriculum_grpo, tlts.
 """
 
 from dataclasses import replace

@@ -8,7 +8,7 @@ beginning only what was made of it counts. Shared beginnings are read off the to
 sampler that makes the tree; from independent samples there is only its root.
 
 Paper: Li et al. 2025, TreePO: Bridging the Gap of Policy Optimization and Efficacy and Inference Efficiency with Heuristic Tree-based Modeling, arXiv:2508.17445.   Code: https://github.com/multimodal-art-projection/TreePO, verl/trainer/ppo/core_algos.py.
-Departs: the advantage alone; its sampler, which branches every segment of up to 512 tokens and 14 times, is the engine's affair. The plain mean over nodes is its script's; the code can weigh them by size. A group of one gets 0, there its raw reward. Filter, clips, dual clip and overlong reward are our `dapo`'s, with the script's limits: overlong_limit = 7168 and overlong_cache = 512; overlong_coef = 0.5 is half of its, since our verdict is 0 or 1.   Elsewhere: absent from TRL and verl, whose fork the released code is.
+Departs: the advantage alone; its sampler, which branches every segment of up to 512 tokens and 14 times, is the engine's affair. The plain mean over nodes is its script's; the code can weigh them by size. A group of one gets 0, there its raw reward. Filter, clips, dual clip and overlong reward are our `dapo`'s, with the script's limits: overlong_limit = 7168 and overlong_cache = 512; overlong_coef = 0.5 is half of its, since our verdict is 0 or 1.   Elsewhere: absent from TRL and verl, whose fork the released code is.   Changes: advantage.
 """
 
 from collections.abc import Iterator

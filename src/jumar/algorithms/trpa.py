@@ -5,7 +5,7 @@
     L   = mean over groups of L_g + kl_coef * mean over tokens of k3(pi, pi_old)              + right, - wrong
 
 Paper: Su et al. 2025, Trust Region Preference Approximation: A simple and stable reinforcement learning algorithm for LLM reasoning, arXiv:2504.04524.   Code: https://github.com/XueruiSu/Trust-Region-Preference-Approximation, verl/trainer/ppo/core_algos.py.
-Departs: levels are rewards, the higher the better, where the released code has four by answer and format. The mean over pairs is within each group first; the code takes all pairs of a micro-batch, which may split a group, and turns to single responses only where that has no pair. beta = 0.1, anisotropy = 2.5 and kl_coef = 0.001 are its script's; its option sqrt(KL + 0.25) is left out, and so is its cap of k3 at 10.   Elsewhere: absent from TRL and verl; with pairs of right and wrong it is DPO on mean log-ratios.
+Departs: levels are rewards, the higher the better, where the released code has four by answer and format. The mean over pairs is within each group first; the code takes all pairs of a micro-batch, which may split a group, and turns to single responses only where that has no pair. beta = 0.1, anisotropy = 2.5 and kl_coef = 0.001 are its script's; its option sqrt(KL + 0.25) is left out, and so is its cap of k3 at 10.   Elsewhere: absent from TRL and verl; with pairs of right and wrong it is DPO on mean log-ratios.   Changes: preference.
 """
 
 import torch

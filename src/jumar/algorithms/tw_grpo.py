@@ -7,7 +7,7 @@
 Beginnings that all responses have in common, "let me think", say nothing about their quality.
 
 Paper: Dang et al. 2025, Reinforcing Video Reasoning with Focused Thinking, arXiv:2505.24718.   Code: https://github.com/longmalongma/TW-GRPO, src/open_r1/trainer/grpo_trainer.py.
-Departs: the distributions are those of the policy that sampled, computed once per rollout; the released code takes the current ones, and lets a gradient through the weight, which we do not. A response that has ended counts as uniform, and d stays within 11 nats, as there; positions that no response of the group has are left out of the minimum. alpha = 1.7 is the paper's, the code's default is 1.4. The clips are those of our `grpo`, eps = 1e-4 the code's. Its reward for questions with several right choices is the task's affair.   Elsewhere: absent from TRL and verl.
+Departs: the distributions are those of the policy that sampled, computed once per rollout; the released code takes the current ones, and lets a gradient through the weight, which we do not. A response that has ended counts as uniform, and d stays within 11 nats, as there; positions that no response of the group has are left out of the minimum. alpha = 1.7 is the paper's, the code's default is 1.4. The clips are those of our `grpo`, eps = 1e-4 the code's. Its reward for questions with several right choices is the task's affair.   Elsewhere: absent from TRL and verl.   Changes: token_weight.
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@
 Without it the update sharpens what is likely already: the rarest right answers are the first to go.
 
 Paper: He et al. 2025, Rewarding the Unlikely: Lifting GRPO Beyond Distribution Sharpening, arXiv:2506.02355.   Code: https://github.com/AndreHe02/rewarding-unlikely-release, verl/trainer/ppo/ray_lean_trainer.py.
-Departs: responses of equal likelihood share the lower rank, where the code breaks ties by order. The paper's second remedy, more epochs on a rollout, is the recipe's optimiser.epochs (2 there). kl_coef = 0.1 is the released script's.   Elsewhere: absent from TRL and verl.
+Departs: responses of equal likelihood share the lower rank, where the code breaks ties by order. The paper's second remedy, more epochs on a rollout, is the recipe's optimiser.epochs (2 there). kl_coef = 0.1 is the released script's.   Elsewhere: absent from TRL and verl.   Changes: reward.
 """
 
 from dataclasses import replace

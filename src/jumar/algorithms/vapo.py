@@ -4,7 +4,7 @@
     L      = clipped surrogate(A) + value loss of PPO + nll_coef * mean over tokens of correct responses of -log pi(y_t)
 
 Paper: Yue et al. 2025, VAPO: Efficient and Reliable Reinforcement Learning for Advanced Reasoning Tasks, arXiv:2504.05118.   Code: none released.
-Departs: the paper trains the critic alone before the policy, which no program does yet, and takes 16 responses to each prompt, which is the recipe's to say. The formula of lam_i is negative below 1 / alpha tokens; the floor of 0 is of other implementations. Value clip and value_coef are those of our `ppo`, and so is the whitening.   Elsewhere: absent from TRL and verl; NeMo-RL and AReaL have lam_i.
+Departs: the paper trains the critic alone before the policy, which no program does yet, and takes 16 responses to each prompt, which is the recipe's to say. The formula of lam_i is negative below 1 / alpha tokens; the floor of 0 is of other implementations. Value clip and value_coef are those of our `ppo`, and so is the whitening.   Elsewhere: absent from TRL and verl; NeMo-RL and AReaL have lam_i.   Changes: advantage.
 """
 
 from dataclasses import replace

@@ -7,7 +7,7 @@
 Tests that hardly anyone passes weigh more, and of many tests that are passed alike none weighs much.
 
 Paper: VeRPO: Verifiable Dense Reward Policy Optimization for Code Generation, arXiv:2601.03525, eq. 7-14.   Code: none released that we know of.
-Departs: we have an account of the paper's equations without its constants: alpha = 2, sigma = 0.1 and beta = 1 are ours, and so is the scale of w, in place of the paper's delta. One turn, so the discount by the number of turns is left out. A is not divided by the std, as the paper advises; the mean over all tokens is ours.   Elsewhere: absent from TRL and verl.
+Departs: we have an account of the paper's equations without its constants: alpha = 2, sigma = 0.1 and beta = 1 are ours, and so is the scale of w, in place of the paper's delta. One turn, so the discount by the number of turns is left out. A is not divided by the std, as the paper advises; the mean over all tokens is ours.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch

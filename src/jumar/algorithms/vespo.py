@@ -7,7 +7,7 @@
 phi is 1 at W = 1, largest at W = k / lam, and never above (k / lam)^k exp(lam - k): 1.21 and 1.24 here.
 
 Paper: VESPO: Variational Sequence-Level Soft Policy Optimization for Stable Off-Policy LLM Training, arXiv:2602.10693.   Code: https://github.com/FloyedShen/VESPO, recipe/vespo/code/core_algos.py.
-Departs: nothing in the weight, whose k and lam the paper calls c1 and c2; as in its code, pi_old stands for the policy that sampled, and the mean is over all tokens. log W is cut at +-20 nats.   Elsewhere: TRL's loss type "vespo"; absent from verl, for which the released code is a recipe. Both hold W at 1e-8 from below, divide A by the group's std by default, and multiply weights against the sampler's mismatch into W.
+Departs: nothing in the weight, whose k and lam the paper calls c1 and c2; as in its code, pi_old stands for the policy that sampled, and the mean is over all tokens. log W is cut at +-20 nats.   Elsewhere: TRL's loss type "vespo"; absent from verl, for which the released code is a recipe. Both hold W at 1e-8 from below, divide A by the group's std by default, and multiply weights against the sampler's mismatch into W.   Changes: token_weight.
 """
 
 import torch
