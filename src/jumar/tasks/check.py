@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from jumar.errors import ConfigurationError
+from jumar.tasks.programs import SOLUTION
 from jumar.tasks.task import Example, Task
 from jumar.verifiers.extract import boxed_answer
 from jumar.verifiers.pool import ScoringPool
@@ -59,9 +60,16 @@ def gold_response(task: Task, answer: str) -> str:
         return f"\\boxed{{{answer}}}"
     if task.verifier.options.get("multiline"):
         return f"####\n{answer}"
+    if task.verifier.kind == "code":
+        return f"```python\n{answer}\n```"
     if task.verifier.kind in ("gsm8k", "exact", "gym"):
         return f"#### {answer}"
     return answer
+
+
+def _gold(task: Task, row: Example) -> str:
+    """What a right response marks: the answer, or a program that passes the tests."""
+    return str(row.metadata.get(SOLUTION, "")) if task.verifier.kind == "code" else row.answer
 
 
 def check(
@@ -73,7 +81,7 @@ def check(
     seed: int = 0,
 ) -> CheckResult:
     """The verifier's verdicts on gold, on another row's gold, and on nothing."""
-    rows = [example for example in task.split(split) if example.answer]
+    rows = [example for example in task.split(split) if _gold(task, example)]
     if not rows:
         raise ConfigurationError(
             f"The task {task.name!r} needs gold answers in its {split} split, to check its "
@@ -82,8 +90,8 @@ def check(
     partners = _derangement(rows, seed)
     verifier = _with_opinion(task.verifier) if second_opinion else task.verifier
     with ScoringPool(verifier, workers=workers) as pool:
-        gold = pool.score([gold_response(task, row.answer) for row in rows], rows)
-        shuffled = pool.score([gold_response(task, other.answer) for other in partners], rows)
+        gold = pool.score([gold_response(task, _gold(task, row)) for row in rows], rows)
+        shuffled = pool.score([gold_response(task, _gold(task, other)) for other in partners], rows)
         opinions = int(pool.statistics()["disagreements"]) if second_opinion else None
     with ScoringPool(task.verifier, workers=workers) as pool:
         empty = pool.score([""] * len(rows), rows) + pool.score(

@@ -85,6 +85,21 @@ def last_number(response: str) -> str | None:
     return last.group().rstrip(",")
 
 
+def fenced_code(response: str) -> str | None:
+    """The last block that a line of ``` opens and another closes; None where there is none."""
+    opened: list[str] | None = None
+    last = None
+    for line in response[-MAX_TAIL:].split("\n"):
+        if not line.lstrip().startswith("```"):
+            if opened is not None:
+                opened.append(line)
+        elif opened is None:
+            opened = []
+        else:
+            last, opened = "\n".join(opened), None
+    return last
+
+
 def final_answer(response: str, order: tuple[str, ...] = ("hash", "boxed", "number")) -> str | None:
     """The first answer found by the readers named in `order`."""
     for name in order:
