@@ -66,7 +66,8 @@ def test_a_planted_sink_is_found(text, mention):
 @pytest.mark.parametrize(
     "text",
     ["model.eval()", "re.compile(x)", "platform.system()", "yaml.safe_load(x)", "json.load(x)",
-     "subprocess.run(x, shell=False)", "load(x, trust_remote_code=False)", "'eval(x)'", "np.load(x)"],
+     "subprocess.run(x, shell=False)", "load(x, trust_remote_code=False)", "'eval(x)'", 
+     "np.load(x)"],
 )  # fmt: skip
 def test_what_is_no_sink_is_left_alone(text):
     assert sinks.mentions(text) == []

@@ -32,6 +32,7 @@ class CheckResult:
     shuffled_accepted: int
     shuffled_equal: int  # of the accepted: rows whose two golds are equal
     empty_accepted: int
+    unstable: int = 0  # gold answers that another process gave another score
     solutions: int = 0  # rows with a full reference solution, as for gsm8k
     solutions_accepted: int = 0
     disagreements: int | None = None  # with math-verify on gold and shuffled gold; None: not asked
@@ -47,6 +48,7 @@ class CheckResult:
             and self.solutions_accepted == self.solutions
             and self.shuffled_accepted == self.shuffled_equal
             and self.empty_accepted == 0
+            and self.unstable == 0
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def check(
         shuffled = pool.score([gold_response(task, _gold(task, other)) for other in partners], rows)
         opinions = int(pool.statistics()["disagreements"]) if second_opinion else None
     with ScoringPool(task.verifier, workers=workers) as pool:
+        again = pool.score([gold_response(task, _gold(task, row)) for row in rows], rows)
         empty = pool.score([""] * len(rows), rows) + pool.score(
             [gold_response(task, "") for _ in rows], rows
         )
@@ -110,6 +113,7 @@ def check(
         shuffled_accepted=len(accepted),
         shuffled_equal=len(accepted) - len(unequal),
         empty_accepted=_accepted(empty),
+        unstable=sum(a.score != b.score for a, b in zip(gold, again, strict=True)),
         solutions=len(solutions),
         solutions_accepted=_accepted(solutions),
         disagreements=opinions,
