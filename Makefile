@@ -47,6 +47,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/sinks.py
 	$(BIN)/python scripts/docs.py --check
 	$(BIN)/python scripts/results.py --check
 	$(BIN)/python scripts/parity.py --check
@@ -83,8 +84,8 @@ results: $(VENV)/.core  ## five seeds of the quickstart and its control; an hour
 coverage: $(VENV)/.core  ## how often the intervals hold the truth, simulated; a few minutes
 	$(BIN)/python scripts/coverage.py
 
-system-deps:  ## Debian packages that the tests need: a browser and its driver
-	scripts/system-deps.sh chromium chromium-driver
+system-deps:  ## Debian packages: a browser and its driver for tests, the sandbox for code rewards
+	scripts/system-deps.sh chromium chromium-driver bubblewrap
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .venv-bare .venv-trackers .venv-verl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

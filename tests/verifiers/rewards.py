@@ -59,6 +59,22 @@ def gives_inf(response, example):
     return float("inf")
 
 
+def gives_huge(response, example):
+    return 1e30
+
+
+def gives_negative_zero(response, example):
+    return -0.0
+
+
+def gives_two(prompts, completions):
+    return [1.0, 1.0]
+
+
+def changes_its_mind(response, example):
+    return float(os.urandom(8)[0]) / 256 + os.getpid() * 1e-6
+
+
 def gives_text(response, example):
     return "1.0"
 

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumar.verifiers.extract import boxed_answer, final_answer, hash_answer, last_number
+from jumar.verifiers.extract import (
+    boxed_answer,
+    fenced_code,
+    final_answer,
+    hash_answer,
+    last_number,
+    new_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,16 +63,50 @@ def test_the_last_balanced_box_names_the_answer(response, answer):
         ("it is 3*7", None),
         ("it is **7**", "7"),
         ("it is 2**7", None),
+        ("1, 2, 3, 4, 5, 6, 7", None),
+        ("1 2 3 7", None),
+        ("1\n2\n7", None),
+        ("6 or 7", None),
+        ("between 6 and 7", None),
+        ("50% or $7", None),
+        ("3 + 4 = 7", "7"),
+        ("in 3 years 7", "7"),
     ],
 )
 def test_the_last_number_is_taken_as_written(response, answer):
     assert last_number(response) == answer
 
 
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [("so 12", "12"), ("so 7", None), ("so 7.0", None), ("she has 3 and he 5", None), ("no", None)],
+)
+def test_a_number_of_the_question_has_to_be_marked_to_be_an_answer(response, answer):
+    assert new_number(response, "She has 3, he has 5 of 7 apples. How many?") == answer
+
+
 def test_a_marker_wins_over_boxes_and_numbers():
     assert final_answer("#### 5\n\\boxed{6} and 7") == "5"
     assert final_answer("\\boxed{6} and 7") == "6"
     assert final_answer("\\boxed{6} #### 7", ("boxed", "hash")) == "6"
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        ("```python\nx\n```", "x"),
+        ("```\nx\n  y\n```\nand", "x\n  y"),
+        ("```\na\n```\n```py\nb\n```", "b"),
+        ("- so\n  ```\n  x\n  ```", "  x"),
+        ("```\na\n```\n```py\nb", "a"),
+        ("```python\nx", None),
+        ("x", None),
+        ("```x```", None),
+        ("```\n```", ""),
+    ],
+)
+def test_the_last_closed_block_is_the_program(response, code):
+    assert fenced_code(response) == code
 
 
 @given(st.text())

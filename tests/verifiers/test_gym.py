@@ -76,6 +76,12 @@ def test_only_the_extracted_answer_is_scored():
     assert not scored("chain_sum", "42\n#### 41", "42").correct
 
 
+@pytest.mark.parametrize("answer", ["4,2", "42,", "4.2e1", "\u0664\u0662", "0,42"])
+def test_where_the_gold_is_a_number_only_a_number_has_the_full_mark(answer):
+    assert scored("chain_sum", f"#### {answer}", "42").status == "unparseable"
+    assert scored("chain_sum", "#### +42.0", "42").correct
+
+
 def test_a_scorer_that_raises_on_an_answer_calls_it_unparseable():
     found = scored("prime_factorization", "#### nan", "3 × 3")
     assert (found.status, found.extracted) == ("unparseable", "nan")

@@ -39,6 +39,7 @@ def test_both_signatures_and_every_kind_of_mark_are_understood(name, score, corr
         ("gives_none", "NoneType"),
         ("gives_nan", "not a finite number"),
         ("gives_inf", "not a finite number"),
+        ("gives_huge", "more than 1000000000"),
         ("gives_text", "returned str"),
         ("gives_list", "returned list"),
         ("gives_dict_without_score", "without 'score'"),
@@ -54,6 +55,11 @@ def test_a_bad_return_value_is_a_crash_with_its_reason(name, reason):
     assert found.status == "crashed"
     assert not found.correct
     assert reason in found.detail
+
+
+def test_a_negative_zero_is_a_zero():
+    found = scored("gives_negative_zero")
+    assert (found.status, str(found.score)) == ("wrong", "0.0")
 
 
 @pytest.mark.parametrize(

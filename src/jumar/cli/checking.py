@@ -35,6 +35,8 @@ def verdict(found: CheckResult) -> str:
         f"equal to the row's own: {found.shuffled_equal}",
         f"empty answers      accepted {found.empty_accepted}",
     ]
+    if found.unstable:
+        lines.append(f"scored again       {found.unstable} gold answers got another score")
     if found.solutions:
         count = f"accepted {found.solutions_accepted} of {found.solutions}"
         lines.append(f"written solutions  {count}")

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from jumar.errors import ConfigurationError
+from jumar.tasks.programs import SOLUTION
 from jumar.tasks.task import Example, Task
 from jumar.verifiers.extract import boxed_answer
 from jumar.verifiers.pool import ScoringPool
@@ -31,6 +32,7 @@ class CheckResult:
     shuffled_accepted: int
     shuffled_equal: int  # of the accepted: rows whose two golds are equal
     empty_accepted: int
+    unstable: int = 0  # gold answers that another process gave another score
     solutions: int = 0  # rows with a full reference solution, as for gsm8k
     solutions_accepted: int = 0
     disagreements: int | None = None  # with math-verify on gold and shuffled gold; None: not asked
@@ -46,6 +48,7 @@ class CheckResult:
             and self.solutions_accepted == self.solutions
             and self.shuffled_accepted == self.shuffled_equal
             and self.empty_accepted == 0
+            and self.unstable == 0
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,9 +62,16 @@ def gold_response(task: Task, answer: str) -> str:
         return f"\\boxed{{{answer}}}"
     if task.verifier.options.get("multiline"):
         return f"####\n{answer}"
+    if task.verifier.kind == "code":
+        return f"```python\n{answer}\n```"
     if task.verifier.kind in ("gsm8k", "exact", "gym"):
         return f"#### {answer}"
     return answer
+
+
+def _gold(task: Task, row: Example) -> str:
+    """What a right response marks: the answer, or a program that passes the tests."""
+    return str(row.metadata.get(SOLUTION, "")) if task.verifier.kind == "code" else row.answer
 
 
 def check(
@@ -73,7 +83,7 @@ def check(
     seed: int = 0,
 ) -> CheckResult:
     """The verifier's verdicts on gold, on another row's gold, and on nothing."""
-    rows = [example for example in task.split(split) if example.answer]
+    rows = [example for example in task.split(split) if _gold(task, example)]
     if not rows:
         raise ConfigurationError(
             f"The task {task.name!r} needs gold answers in its {split} split, to check its "
@@ -82,10 +92,11 @@ def check(
     partners = _derangement(rows, seed)
     verifier = _with_opinion(task.verifier) if second_opinion else task.verifier
     with ScoringPool(verifier, workers=workers) as pool:
-        gold = pool.score([gold_response(task, row.answer) for row in rows], rows)
-        shuffled = pool.score([gold_response(task, other.answer) for other in partners], rows)
+        gold = pool.score([gold_response(task, _gold(task, row)) for row in rows], rows)
+        shuffled = pool.score([gold_response(task, _gold(task, other)) for other in partners], rows)
         opinions = int(pool.statistics()["disagreements"]) if second_opinion else None
     with ScoringPool(task.verifier, workers=workers) as pool:
+        again = pool.score([gold_response(task, _gold(task, row)) for row in rows], rows)
         empty = pool.score([""] * len(rows), rows) + pool.score(
             [gold_response(task, "") for _ in rows], rows
         )
@@ -102,6 +113,7 @@ def check(
         shuffled_accepted=len(accepted),
         shuffled_equal=len(accepted) - len(unequal),
         empty_accepted=_accepted(empty),
+        unstable=sum(a.score != b.score for a, b in zip(gold, again, strict=True)),
         solutions=len(solutions),
         solutions_accepted=_accepted(solutions),
         disagreements=opinions,

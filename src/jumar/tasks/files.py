@@ -3,6 +3,7 @@
     file:questions.jsonl?verifier=math
     file:train.jsonl?test=test.jsonl&prompt=instruction&answer=target&verifier=my_rewards:length
     file:exam.jsonl?verifier=choice                    a column of choices; the answer is a letter
+    file:programs.jsonl?verifier=code                  a column of tests, to be passed by a program
 
 Columns response, chosen, rejected and reward are kept for methods that learn from stored rows;
 every other column goes into the metadata, which reward functions see.
@@ -14,10 +15,11 @@ from typing import Any
 
 from jumar.errors import ConfigurationError, DataError, MissingColumnError
 from jumar.tasks.choices import asked, choices_of, gold_letter
+from jumar.tasks.programs import LIMITS, limits, tests_of
 from jumar.tasks.rows import STORED, Row, json_lines, reward, text
 from jumar.tasks.spec import canonical, refuse_unknown
 from jumar.tasks.task import Example, PromptTemplate, Task, split_by_hash, without_repeats
-from jumar.tasks.templates import BOXED, LETTER, ONE_LINE
+from jumar.tasks.templates import BOXED, LETTER, ONE_LINE, PROGRAM
 from jumar.verifiers.extract import boxed_answer, hash_answer
 from jumar.verifiers.gym import own_scorer
 from jumar.verifiers.jsonable import to_json
@@ -29,16 +31,21 @@ ALIASES = {
     "prompt": ("prompt", "question", "problem"),
     "answer": ("answer", "gold", "target", "solution"),
     "choices": ("choices", "options"),
+    "tests": ("tests",),
 }
-VERIFIERS = ("math", "gsm8k", "exact", "choice", "gym:NAME", "module:function")
-TEMPLATES = {"math": BOXED, "choice": LETTER, "gsm8k": ONE_LINE, "exact": ONE_LINE, "gym": ONE_LINE}
+VERIFIERS = ("math", "gsm8k", "exact", "choice", "code", "gym:NAME", "module:function")
+TEMPLATES = {"math": BOXED, "choice": LETTER, "code": PROGRAM, "gsm8k": ONE_LINE, "exact": ONE_LINE,
+             "gym": ONE_LINE}  # fmt: skip
+OPTIONS_OF = {
+    "choice": (*OPTIONS, "choices"),
+    "code": ("prompt", "tests", "verifier", "test", "validation", "template", *LIMITS),
+}
 
 
 def file_task(path: str, options: Mapping[str, str]) -> Task:
     """The task of one file; splits from `test=` and `validation=` files, else by hash 80/10/10."""
     spec = f"file:{path}"
-    of_choices = ("choices",) if options.get("verifier") == "choice" else ()
-    refuse_unknown(spec, options, (*OPTIONS, *of_choices))
+    refuse_unknown(spec, options, OPTIONS_OF.get(options.get("verifier", ""), OPTIONS))
     columns = _columns(path, options)
     verifier = _verifier(spec, options, columns)
     splits = _splits(path, options, columns, verifier)
@@ -72,6 +79,8 @@ def _columns(path: str, options: Mapping[str, str]) -> _Columns:
         )
     stored = [name for name in (*STORED, "reward") if name in first]
     prompt = _column(path, "prompt", options, first)
+    if options.get("verifier") == "code":
+        return _Columns(prompt, _column(path, "tests", options, first))
     wants_answer = "answer" in options or "verifier" in options or not stored
     has_answer = any(name in first for name in ALIASES["answer"])
     if not wants_answer and not has_answer:
@@ -103,6 +112,8 @@ def _verifier(spec: str, options: Mapping[str, str], columns: _Columns) -> Verif
         return VerifierSpec("none")
     if name in ("math", "gsm8k", "exact", "choice"):
         return VerifierSpec(name, opinion)
+    if name == "code":
+        return VerifierSpec(name, limits(spec, options))
     if name and name.startswith("gym:"):
         dataset = name.removeprefix("gym:")
         own_scorer(dataset)
@@ -176,6 +187,8 @@ def _answer(row: Row, column: str | None, verifier: VerifierSpec, where: str) ->
     """The gold: a solution that ends in `####` or a box is reduced to its answer."""
     if column is None:
         return ""
+    if verifier.kind == "code":
+        return tests_of(row, column, where)
     value = text(row, column, where)
     if verifier.kind == "gsm8k":
         return hash_answer(value) or value

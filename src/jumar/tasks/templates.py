@@ -1,4 +1,4 @@
-"""What a prompt asks for, where its verifier reads it: in a box, or after `####`."""
+"""What a prompt asks for, where its verifier reads it: in a box, in a block, after `####`."""
 
 from jumar.tasks.task import PromptTemplate
 
@@ -7,6 +7,10 @@ BOXED = PromptTemplate(
 )
 LETTER = PromptTemplate(
     user="{prompt}\n\nThink step by step and put the letter of the answer in \\boxed{<letter>}"
+)
+PROGRAM = PromptTemplate(
+    user="{prompt}\n\nEnd with the whole program in Python, in a block that ```python opens and "
+    "``` closes."
 )
 WORKED = PromptTemplate(user="{prompt}\n\nThink step by step and end with: #### <answer>")
 ONE_LINE = PromptTemplate(user="{prompt}\n\nEnd with one line: #### <answer>")

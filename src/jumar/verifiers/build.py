@@ -10,6 +10,7 @@ KINDS = {
     "math": "jumar.verifiers.math",
     "exact": "jumar.verifiers.exact",
     "choice": "jumar.verifiers.choice",
+    "code": "jumar.verifiers.code",
     "gym": "jumar.verifiers.gym",
     "function": "jumar.verifiers.reward_function",
     "weighted": "jumar.verifiers.weighted",

@@ -1,10 +1,13 @@
 r"""The final answer of a response: after the last `####`, in the last `\boxed{}`, the last number.
 
+A number that nothing marks is the last resort: it ends no list and does not repeat the question.
 Every function is one pass over at most MAX_TAIL characters from the end, so a hostile response
 costs no more than a long one.
 """
 
 import re
+
+from jumar.verifiers.rational import number
 
 MAX_TAIL = 200_000
 MAX_ANSWER = 20_000
@@ -13,6 +16,9 @@ MARKER = "####"
 _NUMBER = re.compile(r"[-\u2212]?\$?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?%?")
 
 _JOINED = ("^", "*", "/", "_")
+_LISTED = re.compile(
+    r"[0-9%](?:\s*(?:[,;|&]|or|and)\s*|\s+)\$?$"
+)  # what stands before a list's end
 
 
 def hash_answer(response: str, *, multiline: bool = False) -> str | None:
@@ -69,7 +75,7 @@ def _bounded(text: str) -> str | None:
 
 
 def last_number(response: str) -> str | None:
-    """The last number of the response, as written; None: there is none, or it is part of more."""
+    """The last number of the response, as written; None: none, or part of a term or a list."""
     last = None
     for match in _NUMBER.finditer(response[-MAX_TAIL:]):
         last = match
@@ -82,11 +88,35 @@ def last_number(response: str) -> str | None:
     # the 7 of 10^7, x7, 3*7 or 7! is no answer
     if before in _JOINED or before.isalnum() or after in _JOINED or after == "!":
         return None
+    if _LISTED.search(tail[max(0, last.start() - 20) : last.start()]):
+        return None
     return last.group().rstrip(",")
 
 
-def final_answer(response: str, order: tuple[str, ...] = ("hash", "boxed", "number")) -> str | None:
-    """The first answer found by the readers named in `order`."""
+def new_number(response: str, question: str) -> str | None:
+    """The last number of the response, unless the question has the same one."""
+    found = last_number(response)
+    asked = {number(match.group().rstrip(",")) for match in _NUMBER.finditer(question[-MAX_TAIL:])}
+    return None if found is None or number(found) in asked else found
+
+
+def fenced_code(response: str) -> str | None:
+    """The last block that a line of ``` opens and another closes; None where there is none."""
+    opened: list[str] | None = None
+    last = None
+    for line in response[-MAX_TAIL:].split("\n"):
+        if not line.lstrip().startswith("```"):
+            if opened is not None:
+                opened.append(line)
+        elif opened is None:
+            opened = []
+        else:
+            last, opened = "\n".join(opened), None
+    return last
+
+
+def final_answer(response: str, order: tuple[str, ...] = ("hash", "boxed")) -> str | None:
+    """The first marked answer found by the readers named in `order`."""
     for name in order:
         found = _READERS[name](response)
         if found is not None:
@@ -94,4 +124,4 @@ def final_answer(response: str, order: tuple[str, ...] = ("hash", "boxed", "numb
     return None
 
 
-_READERS = {"hash": hash_answer, "boxed": boxed_answer, "number": last_number}
+_READERS = {"hash": hash_answer, "boxed": boxed_answer}

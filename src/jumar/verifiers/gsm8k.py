@@ -1,16 +1,17 @@
 """GSM8K: the answer after `####`, else the last box, else the last number; compared exactly."""
 
-from jumar.verifiers.extract import final_answer
+from jumar.verifiers.extract import final_answer, new_number
 from jumar.verifiers.rational import number
 from jumar.verifiers.score import Scorable, Score, Scorer, graded, unparseable
 
 
 def scorer(*, last_number: bool = True) -> Scorer:
     """1 where the answer is the gold number. `last_number=False` asks for a marked answer."""
-    order = ("hash", "boxed", "number") if last_number else ("hash", "boxed")
 
     def score(response: str, example: Scorable) -> Score:
-        answer = final_answer(response, order)
+        answer = final_answer(response)
+        if answer is None and last_number:
+            answer = new_number(response, example.prompt)
         if answer is None:
             return unparseable()
         value = number(answer)

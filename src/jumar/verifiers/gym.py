@@ -14,6 +14,7 @@ from jumar.errors import ConfigurationError
 from jumar.verifiers.extract import boxed_answer, hash_answer
 from jumar.verifiers.gym_scorers import REFUSED, REPLACED, Entry, GymScorer
 from jumar.verifiers.jsonable import from_json
+from jumar.verifiers.rational import number
 from jumar.verifiers.score import Scorable, Score, Scorer, graded, unparseable
 
 FULL_MARK = 1.0
@@ -45,6 +46,9 @@ def scorer(
             return replace(unparseable(f"{dataset} cannot read it: {reason}"), extracted=answer)
         if not 0.0 <= value <= FULL_MARK:  # also where it is not a number
             return Score(0.0, False, "crashed", answer, {}, f"{dataset} scored {value}")
+        if value == FULL_MARK and number(example.answer) and not number(answer):
+            # the package drops commas, and reads 7e0 and the digits of every script
+            return replace(unparseable("the answer is not one number"), extracted=answer)
         return graded(value, value == FULL_MARK, answer)
 
     return score

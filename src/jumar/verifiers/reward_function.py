@@ -23,6 +23,7 @@ from jumar.errors import ConfigurationError
 from jumar.verifiers.score import Scorable, Score, Scorer, graded
 
 FULL_MARK = 1.0
+LARGEST = 1e9  # rewards are squared in 32 bits; what is larger than this is a mistake
 NO_OPINION = "returned None, which is no score"
 
 
@@ -143,4 +144,6 @@ def _checked(value: Any) -> tuple[float, bool]:
     score = float(value)
     if not math.isfinite(score):
         raise ValueError(f"returned {score}, not a finite number")
-    return score, score >= FULL_MARK
+    if abs(score) > LARGEST:
+        raise ValueError(f"returned {score}, more than {LARGEST:.0f}")
+    return score + 0.0, score >= FULL_MARK  # -0.0 becomes 0.0
