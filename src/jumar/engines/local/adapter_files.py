@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from jumar.engines.local.distributed import whole
 from jumar.engines.local.model_names import place
 from jumar.engines.local.models import load_model
 from jumar.errors import DataError
@@ -51,7 +52,8 @@ class Base:
         found = hashlib.sha256()
         for key, weight in sorted(model.state_dict().items()):
             found.update(key.encode())
-            found.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            plain = whole(weight.detach()).cpu().contiguous()
+            found.update(plain.flatten().view(torch.uint8).numpy().data)
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
         return cls(name=name, dtype=dtype, sha256=found.hexdigest())
 
