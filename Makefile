@@ -12,7 +12,7 @@ VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODUL
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl size wheel results coverage system-deps clean
+.PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl reliability size wheel results coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -52,6 +52,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/python scripts/results.py --check
 	$(BIN)/python scripts/parity.py --check
 	$(BIN)/python scripts/engines.py --check
+	$(BIN)/python scripts/reliability.py --check
 	$(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended
@@ -71,6 +72,10 @@ parity: $(VENV)/.dev  ## measure every algorithm in every host, and write the pa
 parity-verl: .venv-verl/.ready  ## the same in verl; minutes
 	cd tests && $(VERL_ON_CPU) OMP_NUM_THREADS=1 ../.venv-verl/bin/python -W ignore -m parity verl
 	.venv-verl/bin/python scripts/parity.py
+
+reliability: $(VENV)/.dev  ## measure every figure of docs/results/reliability.md; fails where one fell; an hour
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -W ignore -m reliability
+	$(BIN)/python scripts/reliability.py
 
 size:  ## lines per file, largest first; a report, not a gate
 	@git ls-files 'src/*.py' | xargs wc -l | sort -rn | head -30

@@ -6,9 +6,8 @@ The run directory holds config.yaml, metrics.jsonl, checkpoints/, stages/, rollo
 final/ (and adapter/, with LoRA), summary.json, curves.png and report.html.
 """
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,10 +17,10 @@ from rich.console import Console
 
 from jumar import algorithms, programs, tasks
 from jumar.algorithm import Algorithm
-from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse, same_run
+from jumar.config import AlgorithmConfig, ProgramConfig, RunConfig, dump, parse
 from jumar.correction import corrected
 from jumar.engines.contract import Observer, Policy, Trainer
-from jumar.engines.local.checkpoint import replace_directory, write_json, write_text
+from jumar.engines.local.checkpoint import replace_directory, write_json
 from jumar.engines.local.distributed import (
     check_alike,
     from_main,
@@ -42,7 +41,6 @@ from jumar.engines.local.provision import Teacher, check_provided
 from jumar.engines.local.sampler import Sampler
 from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import EngineSettings
-from jumar.errors import ConfigurationError
 from jumar.evaluating import EVALUATION_SEED as EVALUATION_SEED
 from jumar.evaluating import GREEDY, SAMPLED, judge_of, scored, threads
 from jumar.evaluation.comparison import compare
@@ -54,6 +52,7 @@ from jumar.reports.html import write_report
 from jumar.reports.progress import Progress
 from jumar.reports.trackers import check_installed
 from jumar.reports.tracking import Tracking
+from jumar.run_directory import RunDirectory
 from jumar.tasks.task import Task
 from jumar.verifiers.pool import ScoringPool
 
@@ -134,7 +133,8 @@ class Run:
     def _train(self, algorithm: Algorithm, resume: bool, observer: Tracking) -> dict[str, Any]:
         start = perf_counter()
         check_alike("recipe", dump(self.config))
-        from_main(lambda: self._check_directory(resume))
+        place = RunDirectory(self.directory, self.config)
+        from_main(lambda: place.check(resume))
         settings = self.config.engine_settings()
         judge_of(settings)  # refuses a judge without its key
         task = self._task or tasks.get(self.config.task)
@@ -149,9 +149,14 @@ class Run:
         check_examples(task, policy, settings)
         check_routes(task, self._teacher())
         sampler = self._sampler(policy, task, settings, observer)
-        with sampler as policy.sampler, scoring_pool(verifier, settings) as pool:
+        with (
+            sampler as policy.sampler,
+            scoring_pool(verifier, settings) as pool,
+            ExitStack() as held,
+        ):
             trainer = self._trainer(algorithm, policy, pool, task, settings, observer)
-            from_main(self._make_directory)  # from here on nothing is wrong with the input
+            # from here on nothing is wrong with the input
+            from_main(lambda: place.take(held, resume))
             tracking = self.config.tracking
             observer.begin(
                 project=tracking.project,
@@ -228,47 +233,6 @@ class Run:
         if isinstance(given, dict):
             return {name: self._anchor(model) or "" for name, model in given.items()}
         return self._anchor(given)
-
-    def _check_directory(self, resume: bool) -> None:
-        """Refuse before anything is loaded; a directory that is resumed must be this very run's."""
-        try:
-            self._check_place(resume)
-        except OSError as error:
-            raise self._unwritable(error.strerror) from error
-
-    def _check_place(self, resume: bool) -> None:
-        file = self.directory / "config.yaml"
-        if resume and not file.is_file():
-            raise ConfigurationError(
-                f"There is no run to resume in {self.directory}: it has no config.yaml. "
-                "--resume continues a run that was interrupted. Check --out, or leave --resume."
-            )
-        if resume and not same_run(file.read_text(encoding="utf-8"), self.config):
-            raise ConfigurationError(
-                f"The run in {self.directory} was started with another configuration. Going on "
-                f"with this one would mix two runs. Compare with {file}, or use another --out."
-            )
-        if not resume and self.directory.is_dir() and any(self.directory.iterdir()):
-            raise ConfigurationError(
-                f"The run directory {self.directory} is not empty. A new run would overwrite "
-                "another's results. Continue it with --resume, or choose another --out."
-            )
-        there = next(p for p in (self.directory, *self.directory.absolute().parents) if p.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise self._unwritable("permission denied" if there.is_dir() else f"{there} is a file")
-
-    def _make_directory(self) -> None:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unwritable(error.strerror) from error
-        write_text(self.directory / "config.yaml", dump(self.config))
-
-    def _unwritable(self, reason: str | None) -> ConfigurationError:
-        return ConfigurationError(
-            f"The run directory {self.directory} cannot be written ({reason}). "
-            "Checkpoints and metrics go there. Choose another --out."
-        )
 
     def _evaluate(
         self,

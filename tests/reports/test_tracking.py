@@ -9,7 +9,7 @@ from typing import ClassVar, get_args
 import pytest
 
 from jumar import Run
-from jumar.config import RunConfig, dump, parse, same_run
+from jumar.config import RunConfig, changed_settings, dump, parse
 from jumar.config.yaml_text import read
 from jumar.engines.contract import Estimate
 from jumar.errors import ConfigurationError
@@ -153,8 +153,9 @@ def test_recipe_code_and_extras_have_the_same_names():
 
 def test_a_resumed_run_may_have_other_trackers_and_nothing_else():
     text = dump(parse(SMALLEST))
-    assert same_run(text, parse({**SMALLEST, "tracker": "mlflow", "tracking": {"name": "x"}}))
-    assert not same_run(text, parse({**SMALLEST, "seed": 1}))
+    same = parse({**SMALLEST, "tracker": "mlflow", "tracking": {"name": "x"}})
+    assert changed_settings(text, same) == []
+    assert changed_settings(text, parse({**SMALLEST, "seed": 1})) == ["seed"]
 
 
 def test_a_missing_package_is_refused_with_its_command_before_anything_is_loaded(

@@ -28,11 +28,11 @@ __all__ = [
     "ProgramConfig",
     "RewardFunction",
     "RunConfig",
+    "changed_settings",
     "dump",
     "load",
     "parse",
     "raw_recipe",
-    "same_run",
     "with_overrides",
 ]
 
@@ -67,14 +67,22 @@ def dump(config: RunConfig) -> str:
     return written(config.model_dump(mode="json"))
 
 
-def same_run(text: str, config: RunConfig) -> bool:
-    """Whether `text` was dumped for this run; what it learns depends on no tracker, no judge, no
-    number of processes, and not on where vLLM runs.
+def changed_settings(text: str, config: RunConfig) -> list[str]:
+    """What differs from the run that `text` was dumped for, as dotted names; what it learns depends
+    on no tracker, no judge, no number of processes, and not on where vLLM runs.
     """
-    there, here = (read(dumped, source="config.yaml") for dumped in (text, dump(config)))
+    there, here = (_leaves(read(dumped, source="config.yaml")) for dumped in (text, dump(config)))
     apart = {"tracker", "tracking", "judge", "distributed", "vllm"}
-    names = (there.keys() | here.keys()) - apart
-    return all(name in there and name in here and there[name] == here[name] for name in names)
+    changed = {name for name, _ in there.items() ^ here.items()}
+    return sorted(name for name in changed if name.split(".")[0] not in apart)
+
+
+def _leaves(data: Any, path: str = "") -> dict[str, str]:
+    """Every value that is no group, as text by its dotted name."""
+    if not isinstance(data, Mapping):
+        return {path: repr(data)}
+    parts = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in data.items()]
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def _implied(data: dict[str, Any]) -> dict[str, Any]:

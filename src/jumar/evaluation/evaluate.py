@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jumar.disk import write_text
 from jumar.engines.contract import Estimate, Policy, Responses, Validation
 from jumar.errors import ConfigurationError, DataError
 from jumar.evaluation.estimators import avg, maj, pass_at
@@ -239,16 +240,13 @@ def as_list(estimate: Estimate) -> list[float | None]:
 
 def write(evaluation: Evaluation, path: Path) -> None:
     """JSON lines: how it was drawn and by which protocol, then every response with its score."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     head = {
         **{name: getattr(evaluation, name) for name in DRAWN},
         "protocol": {"digest": evaluation.digest, "parts": evaluation.protocol},
         "judge": evaluation.judge,
     }
     lines = [json.dumps(row) for row in (head, *evaluation.rows())]
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def read(path: Path) -> Evaluation:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jumar.disk import clear_errors
 from jumar.errors import DataError
 from jumar.reports.runs import metrics
 from jumar.reports.series import Intervals, Points, Rows, intervals, points, running_mean, window
@@ -79,8 +80,9 @@ def curves(run_directory: Path, *, title: str | None = None) -> Path:
         rcdefaults()
         rcParams.update(STYLE)
         figure = _figure(title or run_directory.resolve().name, steps, validations)
-        figure.savefig(unfinished, format="png", metadata={"Software": None})  # drawn by Agg
-    os.replace(unfinished, path)
+        with clear_errors(path):
+            figure.savefig(unfinished, format="png", metadata={"Software": None})  # drawn by Agg
+            os.replace(unfinished, path)
     return path
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from jumar import disk
 from jumar.engines.local import checkpoint
 
 
@@ -37,7 +38,7 @@ def kill_before_line(number):
 
     def trace(frame, event, _):
         nonlocal seen
-        if frame.f_code.co_filename not in (checkpoint.__file__, __file__):
+        if frame.f_code.co_filename not in (checkpoint.__file__, disk.__file__, __file__):
             return None
         if event == "line":
             seen += 1

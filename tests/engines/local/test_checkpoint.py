@@ -51,7 +51,7 @@ def test_there_is_no_newest_checkpoint_in_an_empty_or_missing_directory(tmp_path
 
 
 @pytest.mark.parametrize("harm", ["no manifest", "half a manifest", "missing file", "shorter file"])
-def test_an_incomplete_checkpoint_is_passed_over(tmp_path, harm):
+def test_an_incomplete_checkpoint_is_refused(tmp_path, harm):
     good, bad = (checkpoint.save(tmp_path, step, writer(step)) for step in (1, 2))
     manifest, file = bad / "manifest.json", bad / "model" / "model.safetensors"
     if harm == "no manifest":
@@ -62,9 +62,10 @@ def test_an_incomplete_checkpoint_is_passed_over(tmp_path, harm):
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-1])
-    assert checkpoint.newest(tmp_path) == good
     with pytest.raises(EngineError, match=r"manifest\.json|model/model\.safetensors"):
-        checkpoint.verify(bad)
+        checkpoint.newest(tmp_path)
+    checkpoint.remove_directory(bad)
+    assert checkpoint.newest(tmp_path) == good
 
 
 def test_a_flipped_bit_is_refused_and_its_file_named(tmp_path):

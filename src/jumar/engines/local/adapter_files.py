@@ -52,7 +52,8 @@ class Base:
         found = hashlib.sha256()
         for key, weight in sorted(model.state_dict().items()):
             found.update(key.encode())
-            found.update(whole(weight).cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            plain = whole(weight.detach()).cpu().contiguous()
+            found.update(plain.flatten().view(torch.uint8).numpy().data)
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
         return cls(name=name, dtype=dtype, sha256=found.hexdigest())
 

@@ -2,30 +2,31 @@
 
 A directory is written beside its place under a name that nothing reads, every file is flushed to
 the disk, a manifest with size and SHA-256 of each is written last, and one rename publishes it. The
-newest checkpoint is found by reading manifests; there is no pointer that could point to half of
-one. Only safetensors and JSON are ever read back. Of several processes the main one writes, and the
-others go on when a directory is published.
+newest checkpoint is found by its name; there is no pointer that could point to half of one, and no
+clock is asked. Only safetensors and JSON are ever read back. Of several processes the main one
+writes, and the others go on when a directory is published.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from jumar import disk
+from jumar.disk import UNFINISHED
 from jumar.engines.local.distributed import dealt_like, from_main, is_main
 from jumar.errors import EngineError
 
 MANIFEST = "manifest.json"
-UNFINISHED, REPLACED = ".tmp-", ".old-"
+REPLACED = ".old-"
 Writer = Callable[[Path], None]
 
 
@@ -58,34 +59,34 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace one file in one step."""
-    if not is_main():
-        return
-    with _clear_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{UNFINISHED}{path.name}-{os.getpid()}")
-        _write(unfinished, text)
-        os.replace(unfinished, path)
-        _flush(path.parent)
+    if is_main():
+        disk.write_text(path, text)
 
 
 def newest(root: Path) -> Path | None:
-    """The complete checkpoint of the highest step, its hashes verified; None where there is none.
+    """The checkpoint of the highest step, verified; None where there is none.
 
-    A directory without manifest, or whose files are missing or of another size, was copied or
-    written half and is passed over. One that is whole but altered is refused: an older one in its
-    place would silently undo work.
+    What is published is whole, so one that is not was altered or copied in part. It is refused: an
+    older one in its place would silently undo work.
     """
     name = from_main(lambda: _newest(root))
     return None if name is None else root / name
 
 
 def _newest(root: Path) -> str | None:
-    found = _complete(root)
+    found = [path for path in root.iterdir() if _step(path) >= 0] if root.is_dir() else []
     if not found:
         return None
-    manifest = max(found, key=lambda m: (m.step, not m.path.name.startswith(REPLACED)))
-    verify(manifest.path)
-    return manifest.path.name
+    last = max(found, key=lambda path: (_step(path), not path.name.startswith(REPLACED)))
+    verify(last)
+    return last.name
+
+
+def _step(path: Path) -> int:
+    """The step that a checkpoint's name tells; -1 for anything else."""
+    name = rf"(?:{re.escape(REPLACED)})?step-(\d+)(?:-\d+)?"
+    found = re.fullmatch(name, path.name) if path.is_dir() else None
+    return int(found[1]) if found else -1
 
 
 def verify(path: Path) -> None:
@@ -93,18 +94,33 @@ def verify(path: Path) -> None:
     manifest = _manifest(path)
     if manifest is None:
         raise EngineError(
-            f"The checkpoint {path} has no readable {MANIFEST}, but it needs one. It is written "
-            "last, so this one was never finished. Resume from another, or remove this directory."
+            f"{path} has no readable {MANIFEST}, but it needs one: it tells what "
+            "belongs there, and without it anything could. Restore the file, or remove this "
+            "directory to resume from an earlier one."
         )
     for name, (size, digest) in manifest.files.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size or _sha256(file) != digest:
             state = "was changed" if file.is_file() else "is missing"
             raise EngineError(
-                f"The checkpoint {path} is damaged: {name} {state} after it was written. Its size "
+                f"{path} is damaged: {name} {state} after it was written. Its size "
                 f"and SHA-256 have to be those in {MANIFEST}, or training would go on from other "
                 "numbers. Remove this directory to resume from an earlier one, or restore the file."
             )
+    listed = {path / name for name in (MANIFEST, *manifest.files)}
+    if added := sorted(file for file in path.rglob("*") if file.is_file() and file not in listed):
+        raise EngineError(
+            f"{path} is damaged: {added[0].relative_to(path)} was put there after it was written. "
+            f"Only files of {MANIFEST} belong there, because some decide how a model is read. "
+            "Remove it."
+        )
+
+
+def verify_all(*paths: Path | None) -> None:
+    """Each that is named."""
+    for path in paths:
+        if path is not None:
+            verify(path)
 
 
 def prune(root: Path, *, keep_last: int, keep_best: int = 0) -> None:
@@ -114,7 +130,7 @@ def prune(root: Path, *, keep_last: int, keep_best: int = 0) -> None:
     found = sorted(_complete(root), key=lambda m: m.step)
     scored = sorted((m for m in found if m.score is not None), key=lambda m: (m.score, m.step))
     kept = {m.path for m in found[-keep_last:]} | {m.path for m in scored[::-1][:keep_best]}
-    with _clear_errors(root):
+    with disk.clear_errors(root):
         for manifest in found:
             if manifest.path not in kept:
                 remove_directory(manifest.path)
@@ -163,7 +179,7 @@ def _publish(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
 def _published(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"
     replaced = path.parent / f"{REPLACED}{path.name}-{os.getpid()}"
-    with _clear_errors(path):
+    with disk.clear_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent)
@@ -173,7 +189,7 @@ def _published(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
             if path.exists():
                 os.rename(path, replaced)
             os.rename(unfinished, path)
-            _flush(path.parent)
+            disk.flush(path.parent)
             _sweep(path.parent)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -185,14 +201,14 @@ def _seal(directory: Path, about: Mapping[str, Any]) -> None:
     files = sorted(file for file in directory.rglob("*") if file.is_file())
     listed = {}
     for file in files:
-        _flush(file)
+        disk.flush(file)
         name = file.relative_to(directory).as_posix()
         listed[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
     for inner in (entry for entry in directory.rglob("*") if entry.is_dir()):
-        _flush(inner)
+        disk.flush(inner)
     manifest = {"format": 1, **about, "files": listed}
-    _write(directory / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
-    _flush(directory)
+    disk.write_through(directory / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    disk.flush(directory)
 
 
 def _complete(root: Path) -> list[Manifest]:
@@ -250,33 +266,6 @@ def _runs_elsewhere(owner: str) -> bool:
     return True
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    _flush(path)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
-    """Full disks, read-only ones and missing rights as one message."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise EngineError(
-            f"The run could not write {path} ({reason}). It needs room and the right to write "
-            "there, or it could not be resumed. Earlier checkpoints are whole: free space or "
-            "choose another directory, then resume."
-        ) from error

@@ -136,6 +136,7 @@ class FixedBatches:
             },
         )
         if entry.result is None:
+            checkpoint.verify_all(start, reference)
             self.observer.on_phase(f"Fitting {chosen.name} to the fixed batch, {steps} steps.")
             batch = FixedBatch.read(rollout, self._device)
             extra = read_column(signal, self._device) if signal else {}
@@ -210,6 +211,7 @@ class FixedBatches:
             return batch.batch.old_logprobs
         if model == "nothing":
             return torch.zeros_like(batch.batch.old_logprobs)
+        checkpoint.verify(Path(model))
         frozen = load_frozen(model, "side of the log-ratio", self.policy, self.settings.loading)
         with torch.no_grad():
             return self._of_model(frozen, batch)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jumar.disk import clear_errors
 from jumar.engines.local.checkpoint import write_json
 from jumar.engines.local.distributed import from_main
-from jumar.errors import ConfigurationError
+from jumar.errors import ConfigurationError, EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Entry:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Store the result; from here on the call is never repeated."""
-        write_json(self.directory / "stage.json", {"inputs": self.inputs, "result": result})
+        record = {"inputs": self.inputs, "result": result}
+        write_json(self.directory / "stage.json", {**record, "sha256": digest(record)})
 
 
 class Journal:
@@ -54,12 +56,22 @@ class Journal:
 
 
 def _stored(record: Path) -> dict[str, Any] | None:
-    """What a call left; a call that is new gets its directory."""
+    """What a call left, as it left it; a call that is new gets its directory."""
     if not record.exists():
-        record.parent.mkdir(parents=True, exist_ok=True)
+        with clear_errors(record):
+            record.parent.mkdir(parents=True, exist_ok=True)
         return None
-    stored: dict[str, Any] = json.loads(record.read_text())
-    return stored
+    try:
+        stored: dict[str, Any] = json.loads(record.read_bytes())
+        if stored.pop("sha256", None) == digest(stored):
+            return stored
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise EngineError(
+        f"The record {record} was changed after it was written, but it tells what a finished stage "
+        "found, and the run would go on from something else. Restore it, or remove it: the stage "
+        "is then done again."
+    )
 
 
 def digest(content: Any) -> str:

@@ -1,11 +1,11 @@
 """What a run writes down as it goes: a line per step, and the responses of each step."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jumar.disk import clear_errors, write_text
 from jumar.engines.contract import Estimate
 
 if TYPE_CHECKING:  # whoever reads a record needs no torch
@@ -40,11 +40,10 @@ class Records:
         """Forget what happened after `step`: a resumed run does it again."""
         for file in (self.metrics, self.diagnostics) if self.writes else ():
             if file.exists():
-                rows = map(parsed, file.read_text(encoding="utf-8").splitlines())
-                kept = [row for row in rows if row is not None and row["step"] <= step]
-                whole = file.with_suffix(".tmp")
-                whole.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-                os.replace(whole, file)
+                text = file.read_text(encoding="utf-8", errors="replace")
+                rows = [row for row in map(parsed, text.splitlines()) if row is not None]
+                kept = [row for row in rows if row.get("step", step + 1) <= step]
+                write_text(file, "".join(json.dumps(row) + "\n" for row in kept))
 
     def total(self, name: str) -> float:
         """The sum of one number over all steps that are written down."""
@@ -57,13 +56,15 @@ class Records:
         """Every kept response of a step with its score and the reason; some token by token."""
         if not self.writes:
             return
-        self.rollouts.mkdir(exist_ok=True)
-        with (self.rollouts / f"step-{step:06d}.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in response_lines(rollout, by_token))
+        path = self.rollouts / f"step-{step:06d}.jsonl"
+        with clear_errors(path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in response_lines(rollout, by_token))
 
     def _add(self, file: Path, row: Mapping[str, Any]) -> None:
         if self.writes:
-            with file.open("a", encoding="utf-8") as lines:
+            with clear_errors(file), file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(row) + "\n")
 
 

@@ -6,11 +6,10 @@ finds them, and one that changed any of it does not. Chunks are kept as they are
 that was killed goes on, and of several at once one samples while the others wait.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +22,8 @@ from jumar import __version__
 from jumar.engines.contract import Observer, ReferenceRewards
 from jumar.engines.local import checkpoint
 from jumar.engines.local.distributed import from_main, is_main, whole
+from jumar.engines.local.inputs import targets
+from jumar.engines.local.locks import in_turn
 from jumar.engines.local.lora import merged_weights
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampling
@@ -52,8 +53,14 @@ class RewardStore:
     def get(self) -> tuple[ReferenceRewards, dict[str, float]]:
         """The rewards, and the seconds and tokens that they cost when they were made."""
         home = cache_root() / f"rewards-{self._digest()}"
-        lock = home.with_name(f"{home.name}.lock")
-        with _alone(lock) if is_main() else nullcontext():
+        parts = home.with_name(f"{home.name}.parts")
+        turn = in_turn(
+            home.with_name(f"{home.name}.lock"),
+            what="the reference's rewards",
+            patience=60 * self.settings.distributed.deadline,
+            made=lambda: sum(1 for _ in parts.iterdir()) if parts.is_dir() else 0,
+        )
+        with turn if is_main() else nullcontext():
             there = from_main((home / FILE).is_file)
             if there:
                 self.observer.on_phase(f"The reference's rewards are there already: {home}")
@@ -136,7 +143,7 @@ class RewardStore:
         for example in self.examples:
             row = [self.reference.prompts.encode(example), example.prompt, example.answer]
             found.update(json.dumps([*row, dict(example.metadata)], sort_keys=True).encode())
-        for target in _functions(self.pool.verifier.to_dict()):
+        for target in targets(self.pool.verifier.to_dict()):
             found.update(source(target))
         for name, weight in merged_weights(self.reference.model):
             found.update(name.encode())
@@ -162,22 +169,3 @@ def _about(config: Any) -> str:
     about = {k: v for k, v in config.to_dict().items() if k[:1] != "_"}
     about.pop("transformers_version", None)
     return json.dumps(about, sort_keys=True, default=str)
-
-
-def _functions(verifier: Any) -> Iterator[str]:
-    """The targets of the user's own functions, wherever in a verifier they stand."""
-    if isinstance(verifier, dict):
-        found = verifier.get("target")
-        yield from [found] if isinstance(found, str) else []
-    if isinstance(verifier, dict | list | tuple):
-        for part in verifier.values() if isinstance(verifier, dict) else verifier:
-            yield from _functions(part)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock; one that is killed lets it go."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -25,6 +25,7 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import spelled
 from jumar.engines.local.distributed import is_main
 from jumar.engines.local.fixed_batches import FixedBatches
+from jumar.engines.local.inputs import check_inputs, check_own, inputs
 from jumar.engines.local.journal import Journal, digest
 from jumar.engines.local.lora import add_adapter, restore_policy
 from jumar.engines.local.models import new_critic
@@ -65,6 +66,11 @@ class LocalTrainer:
         """`start` is the model that the policy begins as; `made` are the columns that the program
         makes for its algorithm.
         """
+        others = {*teachers(teacher).values(), reference} - {None, start}
+        self._inputs = inputs(
+            policy, task, pool.verifier, settings, algorithm=repr(algorithm),
+            others=sorted(map(str, others)),
+        )  # fmt: skip
         if settings.lora.rank is not None:
             add_adapter(policy.model, settings.lora, base=start, seed=settings.seed)
         self.directory, self.settings, self.algorithm = directory, settings, algorithm
@@ -152,8 +158,9 @@ class LocalTrainer:
                 **({"without": digest(sorted(without))} if without else {}),
             },
         )
-        if entry.result is not None:
+        if entry.result is not None and self.step >= self._planned:
             return self._stage(entry.result)
+        checkpoint.verify_all(reference, teacher)
         self._switch(algorithm)
         taught_by = self._teacher if teacher is None else str(teacher)
         self._anchors.load(self._current, name, taught_by)
@@ -263,10 +270,10 @@ class LocalTrainer:
     def adopt(self, model: Path, *, steps: int) -> Stage:
         """The policy is `model` from now on, with new moments; it counts as `steps` of training."""
         first, self._planned = self._planned, self._planned + steps
-        inputs = {"model": self._relative(model), "steps": steps}
-        entry = self._journal.open("adopt", inputs)
-        if entry.result is None:
+        entry = self._journal.open("adopt", {"model": self._relative(model), "steps": steps})
+        if entry.result is None or self.step < self._planned:
             if self.step < self._planned:  # else a checkpoint holds it already
+                checkpoint.verify(model)
                 self._best = {}
                 restore_policy(self.policy.model, model, self.settings.loading.dtype)
                 self.policy.synchronise()
@@ -306,6 +313,7 @@ class LocalTrainer:
             write_trained(path)
             save_file(dict(self._state), path / "algorithm-state.safetensors")
             state = {
+                "inputs": digest(self._inputs),
                 "step": self.step,
                 "position": self._order.position,
                 "used": self._used,
@@ -322,11 +330,13 @@ class LocalTrainer:
 
     def restore(self) -> int:
         """Take up the newest complete checkpoint, if there is one; the step it was made at."""
+        check_inputs(self.directory / "inputs.json", self._inputs)
         path = checkpoint.newest(self.directory / "checkpoints")
         if path is None:
             self._records.truncate(0)
             return 0
         state = json.loads((path / "state.json").read_text())
+        check_own(path, state["inputs"], self._inputs)
         self._used = state["used"]
         if self._used:
             self._switch(state["algorithm"])

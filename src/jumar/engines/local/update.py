@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
+from jumar.disk import clear_errors
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.distributed import gathered, total
 from jumar.engines.local.forward import (
@@ -283,7 +284,8 @@ class Updater:
             return
         step = batch.step + 1
         path = self.directory / f"failed-step-{step:06d}.safetensors"
-        save_file({name: c.detach().contiguous() for name, c in batch.columns.items()}, path)
+        with clear_errors(path):
+            save_file({name: c.detach().contiguous() for name, c in batch.columns.items()}, path)
         raise EngineError(
             f"`{self.algorithm.name}` got a {what} of {value.item()} at step {step}, but "
             "training needs finite numbers: one NaN destroys every weight. The batch is in "
