@@ -72,11 +72,6 @@ def vllm_sampler(
 def _engine(
     policy: LocalPolicy, settings: EngineSettings, place: Path, observer: Observer
 ) -> Engine:
-    if world() > 1:
-        raise ConfigurationError(
-            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its "
-            "own and draw what the others draw. Start one process, or set engine=local."
-        )
     chosen, rollout = settings.vllm, settings.rollout
     needed = rollout.max_prompt_tokens + rollout.max_response_tokens
     if chosen.server is None:
