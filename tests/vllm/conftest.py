@@ -4,11 +4,14 @@
 """
 
 import os
+import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from faults import write_table
@@ -20,6 +23,7 @@ from jumar.engines.vllm.weights import write_model as write_for_vllm
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 ROOM = 97  # tokens
+MARK = "JUMAR_SUITE"  # a variable that processes inherit
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,8 +34,25 @@ def _installed() -> None:
         (pytest.fail if os.environ.get("JUMAR_REQUIRE_PEERS") == "1" else pytest.skip)(message)
 
 
-def pytest_sessionfinish() -> None:
-    write_table()
+def pytest_sessionfinish(exitstatus: int) -> None:
+    if exitstatus == 0:
+        write_table()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """No process that the suite has started, however indirectly, is there when it has ended."""
+    os.environ[MARK] = mark = uuid.uuid4().hex
+    yield
+    left = [process for process in psutil.process_iter() if _mark(process) == mark]
+    _, stayed = psutil.wait_procs(left, timeout=10)
+    assert not stayed
+
+
+def _mark(process: psutil.Process) -> str | None:
+    with suppress(psutil.Error):
+        return process.environ().get(MARK)
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`jumar train --engine vllm` as a user types it, and what kills and hangs do to it."""
+"""`jumar train --engine vllm` as a user types it, through every fault that vLLM can meet."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -18,78 +18,47 @@ import pytest
 from faults import noted
 
 HERE = Path(__file__).parent
-PATIENCE = 10.0  # seconds
-STEPS = 5
+LONG = 400  # seconds that a busy machine may take to start something
+STEPS = 10
 RECIPE = """
 model: {model}
 task: "{here}/letters.py:rows?verifier={here}/letters.py:early"
 algorithm: grpo
 program: {{name: plain, steps: {steps}}}
 engine: vllm
-vllm: {{patience: {patience}}}
 rollout: {{prompts: 8, responses: 8, max_prompt_tokens: 16, max_response_tokens: 80}}
 optimiser: {{learning_rate: 1e-3}}
 evaluation: {{every: 0, final_prompts: 4, final_samples: 2}}
 checkpoints: {{every: 1}}
 """
-ENDS = "ends with exit code 2 and leaves no process; `--resume` went on and finished"
 
 
 @dataclass
 class Run:
     """A process, and the directory that it writes."""
 
-    recipe: Path
     out: Path
     process: "subprocess.Popen[str]"
+    family: list[psutil.Process] = field(default_factory=list)
 
-    def wait_for_step(self, step: int) -> None:
-        until(lambda: self.ended() or self.steps() >= step, 400)
-        assert not self.ended(), self.process.communicate()
+    def step(self) -> int:
+        """Of the newest checkpoint, after which it goes on."""
+        found = self.out.glob("checkpoints/step-*/manifest.json")
+        return max((int(file.parent.name.removeprefix("step-")) for file in found), default=0)
 
-    def ended(self) -> bool:
-        return self.process.poll() is not None
+    def wait_for_rollout(self) -> None:
+        """That after the next checkpoint."""
+        before = self.step()
+        until(lambda: self.process.poll() is not None or self.step() > before)
+        time.sleep(0.2)
+        assert self.process.poll() is None, self.process.communicate()
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
 
-    def steps(self) -> int:
-        file = self.out / "metrics.jsonl"
-        return len(file.read_text().splitlines()) if file.exists() else 0
-
-    def error(self, since: float) -> tuple[float, str]:
-        """(seconds until it ended, what it said), after a fault."""
-        _, said = self.process.communicate(timeout=60)
-        assert self.process.returncode == 2, said
-        return time.monotonic() - since, " ".join(said.partition("error: ")[2].split())
-
-
-def until(true, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def started(letters: Path, out: Path, *more: str) -> Run:
-    recipe = out.with_suffix(".yaml")
-    text = RECIPE.format(model=letters, here=HERE, steps=STEPS, patience=PATIENCE)
-    recipe.write_text(text)
-    command = [sys.executable, "-m", "jumar", "train", str(recipe), "--out", str(out), *more]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    return Run(recipe, out, process)
-
-
-def finishes(letters: Path, out: Path, *more: str) -> None:
-    """A resumed run goes on after its last checkpoint, and every step was checked."""
-    before = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
-    run = started(letters, out, "--resume", *more)
-    said = run.process.communicate(timeout=400)
-    assert run.process.returncode == 0, said
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    assert rows[0] == before
-    assert all(row["logprob/probe_gap"] < 1e-4 and row["logprob/gap"] < 1e-4 for row in rows)
-    assert json.loads((out / "summary.json").read_text())["steps"] == STEPS
+    def ended(self) -> str:
+        """What it said, once it and all that it started are gone."""
+        _, said = self.process.communicate(timeout=LONG)
+        assert not psutil.wait_procs(self.family, timeout=LONG)[1]
+        return " ".join(said.split())
 
 
 @dataclass
@@ -102,13 +71,6 @@ class Served:
     @property
     def option(self) -> tuple[str, str]:
         return "--set", f"vllm.server=http://127.0.0.1:{self.port}"
-
-    def running(self) -> float:
-        """Requests that it is working on."""
-        said = self.get("/metrics").decode()
-        return sum(
-            float(n) for n in re.findall(r"^vllm:num_requests_running\{.*\} (\S+)", said, re.M)
-        )
 
     def get(self, path: str) -> bytes:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -126,11 +88,34 @@ class Served:
             return False
         return True
 
+    def is_drawing(self) -> bool:
+        running = r"^vllm:num_requests_running\{.*\} (\S+)"
+        return any(map(float, re.findall(running, self.get("/metrics").decode(), re.M)))
+
     def signal(self, number: int) -> None:
-        """To all of its processes, in the middle of a rollout where it is a fault."""
-        if number in (signal.SIGSTOP, signal.SIGKILL):
-            until(lambda: self.running() > 0, 60)
+        """To all of its processes."""
         os.killpg(self.process.pid, number)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def started(
+    letters: Path, out: Path, *more: str, program: tuple[str, ...] = ("-m", "jumar")
+) -> Run:
+    recipe = out.with_suffix(".yaml")
+    recipe.write_text(RECIPE.format(model=letters, here=HERE, steps=STEPS))
+    command = [sys.executable, *program, "train", str(recipe), "--out", str(out), *more]
+    if (out / "config.yaml").exists():
+        command.append("--resume")
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    return Run(out, process)
 
 
 @pytest.fixture(scope="module")
@@ -146,51 +131,91 @@ def server(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             [*command, *options], stdout=file, stderr=file, start_new_session=True
         )
     served = Served(process, port)
-    until(served.is_up, 400)
+    until(served.is_up)
     yield served
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-@pytest.mark.slow
-def test_a_run_whose_worker_is_killed_ends_and_is_resumed_on_a_server(letters, server, tmp_path):
-    run = started(letters, tmp_path / "mine")
-    run.wait_for_step(2)
-    family = psutil.Process(run.process.pid).children(recursive=True)
-    (worker,) = [process for process in family if process.name() == "VLLM::Worker"]
-    killed = time.monotonic()
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a run whose vLLM is the server, or else its own, and how it is told."""
+
+    what: str
+    told: str
+    on_server: bool = True
+    strike: Callable[[Run, Served], None] | None = None
+    exchange: str = ""  # of the names in wrong_exchange.py, where that strikes
+
+
+def kill_worker(run: Run, server: Served) -> None:
+    (worker,) = [process for process in run.family if process.name() == "VLLM::Worker"]
     worker.kill()
-    seconds, said = run.error(killed)
-    assert re.search(r"^vLLM failed .*--resume", said)
-    assert not psutil.wait_procs(family, timeout=10)[1]
-    finishes(letters, run.out, *server.option)
-    noted("vLLM started by the run: its worker was killed", seconds, said[:60], ENDS)
 
 
-@pytest.mark.slow
-def test_a_run_whose_server_hangs_ends_and_is_resumed_on_it(letters, server, tmp_path):
-    run = started(letters, tmp_path / "mine", *server.option)
-    run.wait_for_step(2)
+def kill_trainer(run: Run, server: Served) -> None:
+    run.process.kill()
+
+
+def stop_server(run: Run, server: Served) -> None:
+    until(server.is_drawing)
     server.signal(signal.SIGSTOP)
-    seconds, said = run.error(time.monotonic())
-    server.signal(signal.SIGCONT)
-    assert re.search(r"^The vLLM server .* gave no sign for 10 seconds.*It hangs.*--resume", said)
-    finishes(letters, run.out, *server.option)
-    noted(f"a server: stopped in a rollout (patience {PATIENCE:g} s)", seconds, said[:75], ENDS)
+
+
+def kill_server(run: Run, server: Served) -> None:
+    until(server.is_drawing)
+    server.signal(signal.SIGKILL)
+
+
+OWN, SERVER = "a vLLM of its own", "a server"
+SKIPPED = "It still has the weights of before: the synchronisation was skipped"
+HALF = "A part of its weights is missing or wrong"
+STALE = "It has the weights of 2 synchronisations ago: they are stale"
+FAULTS = [
+    Fault("own vLLM: worker killed in a rollout", "vLLM failed", False, kill_worker),
+    Fault("own vLLM: trainer killed in a rollout", "", False, kill_trainer),
+    Fault("server: exchange skipped", SKIPPED, exchange="skipped"),
+    Fault("server: half of the layers exchanged", HALF, exchange="half"),
+    Fault("server: weights of two exchanges ago sent", STALE, exchange="stale"),
+    Fault("server: hangs in a rollout", "gave no sign for 20 seconds", strike=stop_server),
+    Fault("server: killed in a rollout", "failed", strike=kill_server),
+]
+
+
+def meets(fault: Fault, letters: Path, server: Served, out: Path, kept: Path) -> float:
+    """Seconds from the fault to the end of the run and of all processes that it started."""
+    wrong = str(HERE / "wrong_exchange.py"), fault.exchange, str(kept)
+    program = wrong if fault.exchange else ("-m", "jumar")
+    options = server.option if fault.on_server else ()
+    run = started(letters, out, *options, program=program)
+    if fault.strike:
+        run.wait_for_rollout()
+        since = time.monotonic()
+        fault.strike(run, server)
+    said = run.ended()
+    until_now = time.monotonic()
+    if fault.exchange:
+        since = float((kept / "since").read_text())
+    elif fault.strike is stop_server:
+        server.signal(signal.SIGCONT)
+    assert fault.told in said
+    if fault.told:
+        assert run.process.returncode == 2, said
+        assert "--resume" in said
+    return until_now - since
 
 
 @pytest.mark.slow
-def test_a_run_whose_server_is_killed_ends(letters, server, tmp_path):
-    run = started(letters, tmp_path / "mine", *server.option)
-    run.wait_for_step(2)
-    server.signal(signal.SIGKILL)
-    seconds, said = run.error(time.monotonic())
-    assert re.search(r"^The vLLM server .* failed .*--resume", said)
-    assert (run.out / "checkpoints" / "step-00000002" / "manifest.json").is_file()
-    noted(
-        "a server: killed in a rollout",
-        seconds,
-        said[:90],
-        "ends with exit code 2; its checkpoint is whole",
-    )
+def test_one_run_meets_every_fault_and_goes_on_after_each(letters, server, tmp_path):
+    out = tmp_path / "run"
+    resumed = [SERVER if fault.on_server else OWN for fault in FAULTS[1:]] + [OWN]
+    for fault, by in zip(FAULTS, resumed, strict=True):
+        seconds = meets(fault, letters, server, out, tmp_path / (fault.exchange or "none"))
+        noted(fault.what, seconds, fault.told or "no process is left", by)
+    run = started(letters, out)
+    said = run.ended()
+    assert run.process.returncode == 0, said
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert all(row["logprob/probe_gap"] < 1e-4 and row["logprob/gap"] < 1e-4 for row in rows)

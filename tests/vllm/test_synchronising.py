@@ -1,52 +1,10 @@
 """The exchange of weights with a real vLLM, and exchanges that go wrong in three ways."""
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-from time import perf_counter
-
 import pytest
-from faults import noted
-from safetensors.torch import load_file, save_file
 from sides import TRUNCATED, drawn, gaps, sampler_with, update
+from wrong_exchange import Between
 
-from jumar.engines.vllm.in_process import InProcess
 from jumar.errors import SynchronisationError
-
-
-class Between:
-    """A vLLM whose weights take a wrong turn on their way: `load` decides what arrives."""
-
-    def __init__(self, engine: InProcess, kept: Path) -> None:
-        self.name, self.room, self.stream, self.close = (
-            engine.name, engine.room, engine.stream, engine.close,
-        )  # fmt: skip
-        self._engine, self._kept = engine, kept
-        self._arrived: list[Path] = []
-        self.fault: Callable[[Path], Path | None] = lambda directory: directory
-
-    def load(self, directory: Path) -> None:
-        kept = self._kept / str(len(self._arrived))
-        shutil.copytree(directory, kept)
-        self._arrived.append(kept)
-        chosen = self.fault(directory)
-        if chosen is not None:
-            self._engine.load(chosen)
-
-    def nothing(self, directory: Path) -> None:
-        """Nothing arrives."""
-
-    def half(self, directory: Path) -> Path:
-        """Every second tensor arrives."""
-        (file,) = directory.iterdir()
-        tensors = load_file(file)
-        some = {name: tensors[name] for name in sorted(tensors)[::2]}
-        save_file(some, file, {"format": "pt"})
-        return directory
-
-    def old(self, directory: Path) -> Path:
-        """What was sent two synchronisations ago arrives."""
-        return self._arrived[-3]
 
 
 def test_an_update_reaches_the_sampler_and_what_it_cached(engine, model, tmp_path):
@@ -63,21 +21,17 @@ def test_an_update_reaches_the_sampler_and_what_it_cached(engine, model, tmp_pat
 @pytest.mark.parametrize(
     ("fault", "size", "named"),
     [
-        ("nothing", 0.01, "the synchronisation was skipped"),
-        ("nothing", 2e-5, "the synchronisation was skipped"),  # moves far less than the tolerance
-        ("half", 0.01, "a part of its weights"),
-        ("old", 0.01, "the weights of 2 synchronisations ago"),
+        ("skipped", 0.01, "the synchronisation was skipped"),
+        ("skipped", 2e-5, "the synchronisation was skipped"),  # moves far less than the tolerance
+        ("half", 0.01, "A part of its weights is missing"),
+        ("stale", 0.01, "It has the weights of 2 synchronisations ago"),
     ],
 )
 def test_a_wrong_exchange_is_named_at_once(engine, model, tmp_path, fault, size, named):
-    between = Between(engine, tmp_path / "kept")
+    between = Between(engine, fault, tmp_path / "kept", first=3)
     sampler = sampler_with(between, tmp_path / "exchange")
     for seed in range(2):
         sampler.synchronise(model)
         update(model, size, seed)
-    between.fault = getattr(between, fault)
-    start = perf_counter()
-    with pytest.raises(SynchronisationError, match=f"(?i){named}"):
+    with pytest.raises(SynchronisationError, match=named):
         sampler.synchronise(model)
-    what = f"synchronisation: {between.fault.__doc__} Weights had moved by {size:g} each."
-    noted(what, perf_counter() - start, f"{named}", "ends, resumes from its last checkpoint")

@@ -50,6 +50,12 @@ def test_what_is_neither_new_nor_old_is_a_partial_one():
         after(old).gap(new, (old + new) / 2)
 
 
+def test_a_sampler_that_says_nan_has_a_part_missing():
+    old = logprobs(0)
+    with pytest.raises(SynchronisationError, match="A part of its weights is missing"):
+        after(old).gap(updated(old, 0.1, 1), old * torch.nan)
+
+
 def test_other_weights_at_the_start_are_refused_too():
     with pytest.raises(SynchronisationError, match="neither the new nor earlier ones"):
         Probe(TOLERANCE).gap(logprobs(0), logprobs(1))

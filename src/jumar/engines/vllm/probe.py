@@ -34,7 +34,7 @@ class Probe:
         """Nats per token between log-probs [N] of both sides, made after a synchronisation."""
         gap = distance(trainer, sampler)
         like = self._like(trainer, sampler, gap)
-        if like is not None or gap > self.tolerance:
+        if like is not None or not gap <= self.tolerance:  # NaN is what memory without weights says
             raise SynchronisationError(
                 f"The sampler is {gap:.2g} nats per token away from the trainer after the weights "
                 f"were synchronised (tolerance {self.tolerance:.2g}), but it has to draw from the "
@@ -48,7 +48,7 @@ class Probe:
     def same_distribution(self, trainer: Tensor, reported: Tensor) -> None:
         """Refuse log-probs [N] that were reported for drawn tokens but are not those drawn from."""
         gap = distance(trainer, reported)
-        if gap > self.tolerance:
+        if not gap <= self.tolerance:
             raise SynchronisationError(
                 "The sampler has the right weights, but the log-probs that it reports are "
                 f"{gap:.2g} nats per token away from the distribution that it was told to draw "
