@@ -12,7 +12,7 @@ VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODUL
 # threads that wait should sleep: on a busy machine spinning ones starve those that work
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl reliability size wheel results coverage system-deps clean
+.PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl reliability size wheel results benchmark coverage system-deps clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -53,6 +53,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/python scripts/parity.py --check
 	$(BIN)/python scripts/engines.py --check
 	$(BIN)/python scripts/reliability.py --check
+	$(BIN)/python benchmarks/against_trl.py --check
 	$(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended
@@ -85,6 +86,9 @@ wheel: $(VENV)/.dev  ## build the wheel and use it in an environment of its own
 
 results: $(VENV)/.core  ## five seeds of the quickstart and its control; an hour
 	$(BIN)/python scripts/results.py
+
+benchmark: $(VENV)/.dev  ## jumar beside TRL, turn by turn, in docs/results/performance.md; twenty minutes
+	$(BIN)/python benchmarks/against_trl.py
 
 coverage: $(VENV)/.core  ## how often the intervals hold the truth, simulated; a few minutes
 	$(BIN)/python scripts/coverage.py

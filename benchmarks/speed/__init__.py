@@ -1,0 +1,1 @@
+"""jumar and TRL on the same work; `benchmarks/against_trl.py` is the command."""

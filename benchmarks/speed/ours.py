@@ -1,0 +1,96 @@
+"""jumar's side: a run as a user starts it, whose observer waits for its turn after each step."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jumar import Run
+from jumar.engines.local import sampler
+from jumar.tasks import Example, Task
+from jumar.verifiers.score import VerifierSpec
+from speed.sides import Pause
+from speed.work import LEARNING_RATE, THREADS, Work
+
+GRPO = {"name": "grpo", "kl_coef": 0.0, "eps": 1e-4}  # as TRL's with beta=0 and loss_type="grpo"
+ROOM = 0.02  # of the unit interval that is left to EOS, which is drawn at 0 alone
+
+
+def train(work: Work, pause: Pause, folder: Path, **settings: Mapping[str, Any]) -> None:
+    """Steps without end; `settings` are those of a recipe."""
+    end_by_table(work)
+    run(work, folder, {"name": "plain", "steps": 10**6}, GRPO, **settings).train(
+        observer=_Observer(pause)
+    )
+
+
+def run(
+    work: Work, folder: Path, program: Any, algorithm: Any, **settings: Mapping[str, Any]
+) -> Run:
+    """The work as a run; nothing is evaluated and no response is kept."""
+    usual: dict[str, Mapping[str, Any]] = {
+        "loading": {"threads": THREADS, "device": "cpu"},
+        "rollout": {
+            "prompts": work.prompts,
+            "responses": work.responses,
+            "max_prompt_tokens": work.prompt_tokens,
+            "max_response_tokens": work.response_tokens,
+        },
+        "optimiser": {"learning_rate": LEARNING_RATE},
+        "evaluation": {"every": 0, "final_prompts": 0},
+        "checkpoints": {"every": 10**6, "rollouts_every": 0},
+    }
+    merged = {name: {**usual.get(name, {}), **settings.get(name, {})} for name in usual | settings}
+    return Run(
+        model=str(work.write_model(folder / "model")),
+        task=task(work), algorithm=algorithm, program=program, out=folder / "run", **merged,
+    )  # fmt: skip
+
+
+def task(work: Work) -> Task:
+    """The prompts, scored by the function that TRL gets, too."""
+    target = f"{Path(__file__).with_name('work.py')}:even"
+    verifier = VerifierSpec("function", {"target": target})
+    examples = [Example(prompt=text) for text in work.texts()]
+    return Task(name="words", train=examples, validation=[], test=[], verifier=verifier)
+
+
+def end_by_table(work: Work) -> None:
+    """Responses of this process end where the table says.
+
+    A token is the inverse CDF at a uniform, and EOS is the first token. So a uniform of 0 draws it,
+    and one that is above its probability does not; what the sampler does is the same as ever.
+    """
+    places = {example.prompt_id: place for place, example in enumerate(task(work).train)}
+    drawn: Callable[..., Tensor] = sampler._uniforms
+
+    def uniforms(
+        prompt_ids: Sequence[int], sample_ids: Sequence[int], count: int, seed: int, step: int
+    ) -> Tensor:
+        numbers = drawn(prompt_ids, sample_ids, count, seed, step) * (1 - ROOM) + ROOM
+        group = len(sample_ids) // len(prompt_ids)
+        table = torch.from_numpy(work.ends(step))
+        rows = [places[prompt] for prompt in prompt_ids for _ in range(group)]
+        ends = table[rows, torch.tensor(sample_ids)]
+        ended = (ends < count).nonzero()[:, 0]
+        numbers[ended, ends[ended]] = 0.0
+        return numbers
+
+    sampler._uniforms = uniforms
+
+
+class _Observer:
+    def __init__(self, pause: Pause) -> None:
+        self.pause = pause
+
+    def on_phase(self, text: str) -> None: ...
+
+    def on_step(self, step: int, total: int | None, metrics: Mapping[str, float]) -> None:
+        self.pause(
+            rollout=metrics["time/sample"] + metrics["time/score"],
+            tokens=metrics["sampled_tokens"],
+        )
+
+    def on_validation(self, step: int, estimates: Any) -> None: ...

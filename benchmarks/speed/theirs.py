@@ -1,0 +1,119 @@
+"""TRL's side: its GRPOTrainer in its own loop, with a callback that waits for its turn.
+
+Private names of TRL that are touched: GRPOTrainer._prepare_inputs, in which it samples and scores.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PrinterCallback,
+    TrainerCallback,
+)
+from trl import GRPOConfig, GRPOTrainer
+
+from speed.sides import Pause
+from speed.work import EOS, LEARNING_RATE, THREADS, Work, even
+
+EPOCHS = 1000  # steps in one, so that a step does not begin with a new data loader
+
+
+def train(work: Work, pause: Pause, folder: Path, **settings: Any) -> None:
+    """Steps without end; `settings` are those of a GRPOConfig."""
+    host = trainer(work, folder, **settings)
+    host.add_callback(_Waits(pause, host))
+    host.train()
+
+
+def trainer(work: Work, folder: Path, kind: Any = None, **settings: Any) -> "Timed":
+    """TRL's trainer of the work, or a `kind` of it; one micro-batch of all rows unless `settings`
+    say otherwise.
+    """
+    torch.set_num_threads(THREADS)
+    place = work.write_model(folder / "model")
+    usual: dict[str, Any] = {
+        "per_device_train_batch_size": work.rows,
+        "gradient_accumulation_steps": 1,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "beta": 0.0,
+        "loss_type": "grpo",
+        "max_grad_norm": 1.0,
+        "max_steps": 10**6,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+    }
+    model = AutoModelForCausalLM.from_pretrained(place)
+    model.generate = ending(work, model.generate)
+    host = (kind or Timed)(
+        model=model,
+        reward_funcs=even,
+        args=GRPOConfig(
+            output_dir=str(folder / "run"), use_cpu=True, report_to=[], save_strategy="no",
+            logging_strategy="no", disable_tqdm=True, shuffle_dataset=False,
+            learning_rate=LEARNING_RATE, lr_scheduler_type="constant", weight_decay=0.0,
+            num_generations=work.responses, max_completion_length=work.response_tokens,
+            seed=work.seed, **(usual | settings),
+        ),
+        train_dataset=Dataset.from_dict({"prompt": work.texts() * EPOCHS}),
+        processing_class=AutoTokenizer.from_pretrained(place),
+    )  # fmt: skip
+    host.remove_callback(PrinterCallback)
+    return host
+
+
+class Timed(GRPOTrainer):  # type: ignore[misc]
+    """Knows what of a step went into its rollout."""
+
+    rollout, tokens = 0.0, 0
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        start = perf_counter()
+        inputs = super()._prepare_inputs(generation_batch)
+        self.rollout += perf_counter() - start
+        self.tokens += int(inputs["completion_mask"].sum())
+        return inputs
+
+
+class _Waits(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, pause: Pause, host: Timed) -> None:
+        self.pause, self.host = pause, host
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.pause(rollout=self.host.rollout, tokens=self.host.tokens)
+        self.host.rollout, self.host.tokens = 0.0, 0
+
+
+def ending(work: Work, generate: Callable[..., Any]) -> Callable[..., Any]:
+    """`generate` whose rows end where the table says; transformers asks a processor each token."""
+    return partial(generate, logits_processor=LogitsProcessorList([_Ends(work)]))
+
+
+class _Ends(LogitsProcessor):  # type: ignore[misc]
+    """EOS where a row ends, and nowhere else: one column, and the rows that end."""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.step = work, 0
+        self.ends: Tensor = torch.empty(0)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        position = input_ids.shape[1] - self.work.prompt_tokens
+        if position == 0:
+            self.step += 1
+            self.ends = torch.from_numpy(self.work.ends(self.step)).flatten()
+        scores[:, EOS] = -torch.inf
+        due = (self.ends == position).nonzero()[:, 0]
+        if len(due):
+            scores[due] = -torch.inf
+            scores[due, EOS] = 0.0
+        return scores
