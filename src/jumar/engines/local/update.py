@@ -182,9 +182,7 @@ class Updater:
         prompts = [every_prompt[i] for i in rows.tolist()]
         groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
         limit = self.settings.optimiser.micro_batch_tokens
-        splits = dealt_splits(
-            work(self.models.policy, prompts, whole.mask, limit, groups), whole, limit
-        )
+        splits = dealt_splits(self.models.policy, whole, prompts, limit, groups)
         stats: Metrics = {}
         if self.algorithm.batch_stats is not None:
             with torch.no_grad():
