@@ -20,7 +20,7 @@ import programs_as_two
 
 from jumar.cli import app
 from jumar.engines.local.distributed import check_alike, from_main, gathered, summed, together
-from jumar.engines.local.forward import dealt_batches, micro_batches
+from jumar.engines.local.micro_batches import padded_work
 from jumar.engines.settings import DistributedSettings
 from jumar.errors import ConfigurationError
 
@@ -220,9 +220,8 @@ def test_with_one_process_every_verb_gives_back_what_it_got():
         assert gathered(content) == [content]
         assert from_main(lambda: content) is content
         check_alike("recipe", "text")
-        lengths = [3, 1, 2, 7, 5]
-        batches = list(micro_batches(lengths, 8))
-        assert dealt_batches(lengths, 8) == [(rows, True) for rows in batches]
+        work = padded_work([3, 1, 2, 7, 5])
+        assert work.dealt(8) == [(rows, True) for rows in work.micro_batches(8)]
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])

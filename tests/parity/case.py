@@ -22,7 +22,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
-from jumar.engines.local.forward import micro_batches, response_logprobs, row_lengths
+from jumar.engines.local.forward import response_logprobs
+from jumar.engines.local.micro_batches import work
 from jumar.engines.local.models import new_critic
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.update import Models, Updater
@@ -157,7 +158,7 @@ def ours(algorithm: Algorithm, case: Case, *, parts: int = 2) -> Found:
             teachers=[case.teacher],
             critic=case.critic if algorithm.value_loss is not None else None,
         ),
-        settings=_settings(algorithm, kept, prompts, parts),
+        settings=_settings(algorithm, case.policy, kept, prompts, parts),
         optimisers=[torch.optim.SGD([*case.policy.parameters(), *case.critic.parameters()], lr=0)],
         directory=Path(),
     )
@@ -181,16 +182,19 @@ class _Recorder(Updater):
 
 
 def _settings(
-    algorithm: Algorithm, kept: RolloutBatch, prompts: list[list[int]], parts: int
+    algorithm: Algorithm,
+    model: nn.Module,
+    kept: RolloutBatch,
+    prompts: list[list[int]],
+    parts: int,
 ) -> EngineSettings:
     """The smallest micro-batches of which there are at most `parts`; no gradient is clipped.
 
     Two epochs are announced, so that the engine computes `old_logprobs` before the first.
     """
-    lengths = row_lengths(prompts, kept.mask)
     groups = kept.group_ids.tolist() if algorithm.unit == "group" else None
     limit = 1  # in tokens
-    while len(list(micro_batches(lengths, limit, groups))) > parts:
+    while len(list(work(model, prompts, kept.mask, limit, groups).micro_batches(limit))) > parts:
         limit += 1
     optimiser = {"micro_batch_tokens": limit, "max_grad_norm": torch.inf, "epochs": 2}
     return EngineSettings.model_validate({"optimiser": optimiser})

@@ -1,18 +1,14 @@
 import pytest
 import torch
 from architectures import BUILDERS, random_model
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jumar.engines.local.forward import (
     group_spreads,
-    micro_batches,
     placed,
     response_entropies,
     response_hidden,
     response_logprobs,
     response_values,
-    row_lengths,
 )
 from jumar.engines.local.models import new_critic, recompute_activations
 from jumar.engines.local.sampler import Sampling
@@ -145,31 +141,6 @@ def test_values_are_of_the_state_before_each_token(name):
         torch.testing.assert_close(values[row, :length], alone, rtol=1e-4, atol=1e-4)
     values.sum().backward()
     assert values[~mask].eq(0.0).all()
-
-
-@given(
-    lengths=st.lists(st.integers(1, 40), max_size=30), tokens=st.integers(1, 200),
-    grouped=st.booleans(), data=st.data(),
-)  # fmt: skip
-def test_micro_batches_hold_every_row_once_within_the_limit(lengths, tokens, grouped, data):
-    count = len(lengths)
-    groups = data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
-    batches = list(micro_batches(lengths, tokens, groups if grouped else None))
-    assert sorted(row for batch in batches for row in batch) == list(range(count))
-    for batch in batches:
-        units = {groups[row] if grouped else row for row in batch}
-        assert len(units) == 1 or len(batch) * max(lengths[row] for row in batch) <= tokens
-    if grouped:
-        homes = [
-            {number for number, b in enumerate(batches) for row in b if groups[row] == g}
-            for g in set(groups)
-        ]
-        assert all(len(home) == 1 for home in homes)
-
-
-def test_row_lengths_count_prompt_and_response():
-    _, mask = responses()
-    assert row_lengths(PROMPTS, mask) == [9, 9, 8, 7]
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from jumar.engines.local.forward import micro_batches, response_hidden, row_lengths
+from jumar.engines.local.forward import response_hidden
+from jumar.engines.local.micro_batches import work
 from jumar.engines.local.models import lm_head
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampling
@@ -35,7 +36,7 @@ def own_divergences(
     mask = sampled.mask
     nats = {kind: torch.zeros(len(mask), dtype=torch.float64) for kind in kinds}
     with torch.no_grad():
-        for rows in micro_batches(row_lengths(prompts, mask), tokens):
+        for rows in work(policy.model, prompts, mask, tokens).micro_batches(tokens):
             index = torch.tensor(rows, device=mask.device)
             part = [prompts[row] for row in rows], sampled.token_ids[index], mask[index]
             ours, theirs = (response_hidden(m, *part) for m in (policy.model, other))

@@ -46,6 +46,8 @@ def load_model(
     Weights come from safetensors only and code never comes with a model, so a directory is data
     and cannot run anything.
     """
+    from jumar.engines.local.packing import pack
+
     if dtype not in DTYPES:
         raise ConfigurationError(
             f"The local engine was asked for dtype '{dtype}', but it needs one of "
@@ -67,6 +69,7 @@ def load_model(
     model = model.to(device=device, dtype=DTYPES[dtype]).eval()
     _check_parts(model, str(name))
     _check_vocabulary(model, tokenizer, str(name))
+    pack(model)
     if gradient_checkpointing:
         recompute_activations(model)
     return model, tokenizer

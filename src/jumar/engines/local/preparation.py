@@ -9,6 +9,7 @@ from jumar.engines.contract import Observer
 from jumar.engines.local.distributed import from_main
 from jumar.engines.local.model_names import resolved_model
 from jumar.engines.local.models import context_length, load_model
+from jumar.engines.local.packing import packs
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.provision import Teacher, teachers
 from jumar.engines.local.sampler import check_context
@@ -38,6 +39,11 @@ def load_policy(
         attention=loading.attention,
         gradient_checkpointing=loading.gradient_checkpointing,
     )
+    if not packs(weights):
+        observer.on_phase(
+            "Training pads the rows of this model and repeats its prompts: its attention cannot be "
+            "packed (docs/performance.md)."
+        )
     return LocalPolicy(
         shard(weights) if settings.distributed.sharding == "full" else weights,
         tokenizer,

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jumar.engines.local import checkpoint
-from jumar.engines.local.forward import Prompts
+from jumar.engines.local.packing import Prompts
 from jumar.engines.local.records import response_lines
 from jumar.engines.local.rollouts import Rollout, joined
 from jumar.types import RolloutBatch

@@ -19,8 +19,6 @@ from jumar.disk import clear_errors
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.distributed import gathered, total
 from jumar.engines.local.forward import (
-    Prompts,
-    dealt_splits,
     group_spreads,
     placed,
     response_entropies,
@@ -28,7 +26,9 @@ from jumar.engines.local.forward import (
     response_logprobs,
     response_values,
 )
+from jumar.engines.local.micro_batches import dealt_splits
 from jumar.engines.local.models import critic_values, lm_head
+from jumar.engines.local.packing import Prompts
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.sharding import summed_and_clipped
 from jumar.engines.settings import EngineSettings
@@ -183,7 +183,7 @@ class Updater:
         prompts = [every_prompt[i] for i in rows.tolist()]
         groups = whole.group_ids.tolist() if self.algorithm.unit == "group" else None
         limit = self.settings.optimiser.micro_batch_tokens
-        splits = dealt_splits(whole, prompts, limit, groups)
+        splits = dealt_splits(self.models.policy, whole, prompts, limit, groups)
         stats: Metrics = {}
         if self.algorithm.batch_stats is not None:
             with torch.no_grad():

@@ -17,7 +17,8 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from jumar.engines.local.forward import Prompts, response_logprobs
+from jumar.engines.local.forward import response_logprobs
+from jumar.engines.local.packing import Prompts
 from jumar.engines.local.sampler import (
     Sampled,
     Sampling,

@@ -1,0 +1,202 @@
+"""Packed rows: a pass without padding, in which a prompt stands once for the rows that share it.
+
+All tokens of a micro-batch lie behind one another, [prompt | its responses | prompt | ...], so that
+everything in a decoder but attention computes each of them once, forward and backward. Attention is
+cut into pieces: a prompt over itself, its responses over it and over themselves. Nothing is
+detached or approximated, so gradients are those of rows that are computed apart.
+
+transformers looks attention up by a name. Ours is PACKED, and is its `sdpa` wherever nothing is
+packed. `pack` tries it on a model, and leaves one alone whose attention is not full and plain, or
+that mixes tokens elsewhere. Private names of transformers: `config._attn_implementation`.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers.cache_utils import DynamicLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from jumar.engines.local.models import backbone
+
+PACKED = "jumar_packed"
+WORTH = 0.2  # of the tokens of its rows, which a prompt has to save to be shared
+
+Prompts = Sequence[Sequence[int]]
+
+
+def families(
+    prompts: Sequence[Hashable], starts: Sequence[int], spans: Sequence[int]
+) -> Iterator[list[int]]:
+    """Row numbers: rows that share their prompt where that saves enough, any other row alone.
+
+    A row has `starts` tokens of its prompt and `spans` of its response.
+    """
+    same: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        same.setdefault(prompt, []).append(row)
+    for rows in same.values():
+        saved = starts[rows[0]] * (len(rows) - 1)
+        if saved > WORTH * sum(starts[row] + spans[row] for row in rows):
+            yield rows
+        else:
+            yield from ([row] for row in rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """One family among the tokens: its prompt, then its responses; alone, a row is all prompt."""
+
+    prompt: int  # tokens
+    responses: int  # tokens of all of them
+    rows: int
+    mask: Tensor | None = None  # bool [1, 1, T, prompt + T]: what a response's tokens see
+    spread: Tensor | None = None  # [rows * T]: responses padded to T; None: all have T tokens
+    real: Tensor | None = None  # [responses]: the way back
+
+    @classmethod
+    def of(cls, prompt: int, spans: Sequence[int], device: torch.device) -> "Piece":
+        """For responses of `spans` tokens each."""
+        if len(spans) == 1 or not any(spans):
+            return cls(prompt + sum(spans), 0, 1)
+        longest, spread, real = max(spans), None, None
+        mask = torch.ones(longest, prompt + longest, dtype=torch.bool, device=device).tril(prompt)
+        if min(spans) < longest:
+            lengths, column = torch.tensor(spans), torch.arange(longest)
+            inside = column < lengths[:, None]
+            begins = (lengths.cumsum(0) - lengths)[:, None]
+            spread = ((begins + column) * inside).flatten().to(device)  # padding is any token
+            real = inside.flatten().nonzero()[:, 0].to(device)
+        return cls(prompt, sum(spans), len(spans), mask[None, None], spread, real)
+
+    def padded(self, states: Tensor) -> Tensor:
+        """[rows, heads, T, D] from the responses' [1, heads, tokens, D]."""
+        every = states[0] if self.spread is None else states[0].index_select(1, self.spread)
+        return every.view(len(every), self.rows, -1, every.shape[-1]).transpose(0, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """The rows of a micro-batch as one row of tokens."""
+
+    ids: Tensor  # [1, N]
+    positions: Tensor  # [1, N], of each token in its own row
+    first: Tensor  # [B]: the place of a row's first response token
+    last: Tensor  # [B]: that of its prompt's last token
+    pieces: Sequence[Piece]
+
+    @classmethod
+    def of(cls, prompts: Prompts, token_ids: Tensor, spans: Sequence[int]) -> "Packed":
+        """Rows [prompt | response], of which `spans` [B] tokens count in `token_ids` [B, T]."""
+        device, responses = token_ids.device, token_ids.cpu().numpy()
+        starts = [len(prompt) for prompt in prompts]
+        first, last = np.zeros(len(spans), dtype=np.int64), np.zeros(len(spans), dtype=np.int64)
+        ids: list[Any] = []
+        positions: list[Any] = []
+        pieces: list[Piece] = []
+        place = 0
+        for rows in families([tuple(prompt) for prompt in prompts], starts, spans):
+            length = starts[rows[0]]
+            ids.append(prompts[rows[0]])
+            positions.append(np.arange(length))
+            place += length
+            last[rows] = place - 1
+            for row in rows:
+                first[row] = place
+                ids.append(responses[row, : spans[row]])
+                positions.append(np.arange(length, length + spans[row]))
+                place += spans[row]
+            pieces.append(Piece.of(length, [spans[row] for row in rows], device))
+        flat = [torch.from_numpy(np.concatenate(part, dtype=np.int64)) for part in (ids, positions)]
+        ends = torch.from_numpy(first).to(device), torch.from_numpy(last).to(device)
+        return cls(flat[0][None].to(device), flat[1][None].to(device), *ends, pieces)
+
+    def hidden(self, body: nn.Module) -> Tensor:
+        """[N, D]: the backbone's state after each token."""
+        # a mask of four dimensions is passed on unread; an empty one fails whoever would use it
+        unread = torch.ones(1, 1, 0, 0, dtype=torch.bool, device=self.ids.device)
+        states: Tensor = body(
+            input_ids=self.ids, position_ids=self.positions, attention_mask=unread,
+            use_cache=False, packed=self.pieces,
+        ).last_hidden_state  # fmt: skip
+        return states[0]
+
+    def before(self, mask: Tensor) -> Tensor:
+        """[n]: the place of the state that predicts each token of `mask` [B, T]."""
+        row, column = mask.nonzero(as_tuple=True)
+        return torch.where(column == 0, self.last[row], self.first[row] + column - 1)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    packed: Sequence[Piece] | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """[1, N, heads, D]: each piece by transformers' own function; so is all that is not packed."""
+    if packed is None:
+        whole: Tensor = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **options
+        )[0]
+        return whole, None
+    sizes = [size for piece in packed for size in (piece.prompt, piece.responses)]
+    # slices would do, but each of them has a gradient of the size of the whole
+    every = zip(*(torch.split(states, sizes, dim=2) for states in (query, key, value)), strict=True)
+    found = []
+    for piece in packed:
+        prompt, responses = next(every), next(every)
+        found.append(sdpa_attention_forward(module, *prompt, None, **options)[0])
+        if piece.mask is not None:
+            own = [piece.padded(states) for states in responses]
+            shared = [states.expand(piece.rows, -1, -1, -1) for states in prompt[1:]]
+            seen = [torch.cat(pair, dim=2) for pair in zip(shared, own[1:], strict=True)]
+            out = sdpa_attention_forward(module, own[0], *seen, piece.mask, **options)[0]
+            out = out.flatten(0, 1)
+            found.append((out if piece.real is None else out.index_select(0, piece.real))[None])
+    return torch.cat(found, dim=1), None
+
+
+AttentionInterface.register(PACKED, packed_attention)
+AttentionMaskInterface.register(PACKED, sdpa_mask)
+
+
+# ---------------------------------------------------------------------- which models
+
+
+def packs(model: nn.Module) -> bool:
+    """Whether its rows can be packed."""
+    config: Any = model.config
+    return bool(config._attn_implementation == PACKED)
+
+
+def pack(model: Any) -> None:
+    """Pack its rows from now on, if that gives what rows apart give."""
+    config: Any = model.config
+    layers = DynamicCache(config=config).layers
+    full = all(type(layer) is DynamicLayer for layer in layers)  # no window, no recurrence
+    if config._attn_implementation != "sdpa" or not full:
+        return
+    prompts, spans = [[0, 1, 2, 3], [0, 1, 2, 3], [4]], [3, 2, 2]
+    ids = torch.tensor([[5, 6, 7], [7, 5, 0], [6, 5, 0]], device=model.device)
+    rows = [[*prompt, *ids[i, : spans[i]].tolist()] for i, prompt in enumerate(prompts)]
+    body, packed = backbone(model), Packed.of(prompts, ids, spans)
+    with torch.no_grad():
+        alone = [body(input_ids=ids.new_tensor([row]), use_cache=False) for row in rows]
+        apart = torch.cat([out.last_hidden_state[0, -2:] for out in alone])
+        config._attn_implementation = PACKED
+        try:
+            last = packed.first + torch.tensor(spans, device=model.device) - 1
+            together = packed.hidden(body)[torch.stack([last - 1, last], dim=1).flatten()]
+        except Exception:  # whatever a model does with what it does not know
+            together = torch.full_like(apart, torch.nan)
+    tolerance = (1e-4 if apart.dtype.itemsize > 2 else 0.05) * (1.0 + float(apart.abs().max()))
+    if not torch.allclose(apart, together, rtol=0.0, atol=tolerance):
+        config._attn_implementation = "sdpa"
