@@ -6,26 +6,39 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import small
 import torch
+import watch
 
 HERE = Path(__file__).parent
 QUICKSTART = HERE.parents[1] / "examples" / "verl_owpo.sh"
-SECONDS = 500
+SECONDS = 900  # a run is two minutes of one core's work
 ON_CPU = {
     "VERL_USE_EXTERNAL_MODULES": "verl_on_cpu,watch",
+    "VLLM_CACHE_ROOT": f"{tempfile.gettempdir()}/jumar-verl-vllm",  # what it found of models
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # Ray's 15 starves them where something else runs, too
-    "HYDRA_FULL_ERROR": "1",
 }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left."""
+
+    code: int  # of its exit
+    log: str
+    steps: list[dict[str, Any]]  # what was kept of each optimiser step
+    seconds: float  # from the killing of a process to the exit
 
 
 @contextmanager
@@ -40,13 +53,15 @@ def home(prompts: int) -> Iterator[tuple[Path, list[str]]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def train(home: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """Run verl's quickstart with further settings; what was kept of each optimiser step."""
+def train(home: Path, overrides: Sequence[str], *, fault: str = "") -> Run:
+    """Run verl's quickstart with further settings; `fault` names the process that gets killed."""
     watched = home / "watched"
     watched.mkdir()
     environment = os.environ | ON_CPU | {
         "HOME": str(home),
+        "TMPDIR": str(home),  # vLLM leaves its sockets there
         "WATCHED": str(watched),
+        "FAULT": fault,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(HERE),
     }  # fmt: skip
@@ -60,16 +75,19 @@ def train(home: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
             code = process.wait(timeout=SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGTERM)
-            code = process.wait(timeout=60)
-    assert code == 0, log.read_text()[-6000:]
-    return [torch.load(file, weights_only=False) for file in sorted(watched.iterdir())]
+            process.wait(timeout=60)
+            raise AssertionError(log.read_text()[-6000:]) from None
+    struck = watch.struck(watched)
+    return Run(
+        code=code,
+        log=log.read_text(),
+        steps=[torch.load(f, weights_only=False) for f in sorted(watched.glob("*.pt"))],
+        seconds=time.time() - struck.stat().st_mtime if struck.exists() else float("nan"),
+    )
 
 
 def _end_what_is_left(folder: Path) -> None:
     """Processes that name the folder in their command: Ray's own, where a run was cut off."""
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder).encode() in entry.read_bytes():
-                os.kill(int(entry.parent.name), signal.SIGKILL)
-        except (OSError, ValueError):
-            continue
+    for process in watch.processes():
+        if str(folder).encode() in watch.read(process / "cmdline"):
+            os.kill(int(process.name), signal.SIGKILL)

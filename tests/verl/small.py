@@ -13,7 +13,10 @@ CHARACTERS = "0123456789+-= "
 SPECIAL = ["<pad>", "<eos>", "<unk>"]
 PROMPT, RESPONSE = 8, 12  # tokens at most
 REWARD = """
+import watch
+
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+    watch.kill("ray::AgentLoopWorker")
     return float(ground_truth in solution_str)  # a digit anywhere: some of a group have it
 """
 
@@ -61,7 +64,7 @@ def prompts(folder: Path, count: int) -> list[str]:
     return chosen
 
 
-def settings(home: Path, *, prompts: int, responses: int) -> list[str]:
+def settings(home: Path, *, prompts: int, responses: int, steps: int) -> list[str]:
     """What a run on a processor needs of verl, and nothing about the algorithm."""
     rollout, actor = "actor_rollout_ref.rollout", "actor_rollout_ref.actor"
     exact = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
@@ -106,7 +109,7 @@ def settings(home: Path, *, prompts: int, responses: int) -> list[str]:
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes=16",
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
         "trainer.device=cpu",
-        "trainer.total_training_steps=2",
+        f"trainer.total_training_steps={steps}",
         "trainer.save_freq=-1",
         "trainer.test_freq=-1",
         "trainer.resume_mode=disable",

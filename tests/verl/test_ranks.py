@@ -1,4 +1,4 @@
-"""Two data-parallel ranks make the loss and the gradients of one."""
+"""Two data-parallel ranks make the loss and the gradients of one, and a planted error shows."""
 
 import json
 import os
@@ -18,6 +18,7 @@ def test_two_ranks_give_those_of_one(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(file.read_text())
-    assert set(found) == {"owpo", "bapo", "rebel", "ppo", "kdrl"}
     tolerance = stored("verl")["tolerance"]
+    assert found.pop("own rows only")["gradient"] > 1000 * tolerance
+    assert set(found) == {"owpo", "bapo", "rebel", "ppo", "kdrl"}
     assert all(max(pair.values()) < tolerance for pair in found.values()), found

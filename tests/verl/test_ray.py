@@ -1,4 +1,7 @@
-"""verl's own Ray trainer, as a user starts it: each optimiser step is ours on the same batch."""
+"""verl's own Ray trainer, as a user starts it: each optimiser step is ours on the same batch.
+
+Two of the three runs lose a process afterwards, which has to be told, and to end them.
+"""
 
 import difflib
 import json
@@ -9,6 +12,7 @@ from typing import Any
 import runs
 import small
 import torch
+import watch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -22,7 +26,8 @@ from jumar.programs.a_star_po import optimal_value
 from jumar.tasks.task import Example
 from jumar.types import LossScale, RolloutBatch, TokenBatch
 
-GROUPS, RESPONSES, STEPS = 4, 4, 2
+GROUPS, RESPONSES, STEPS = 4, 4, watch.STEPS
+NO_HANG = 30  # seconds from a fault to the end of the run
 LOSS, GRADIENT = 1e-5, 1e-4  # of float32 on both sides
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -89,6 +94,17 @@ def with_signals(algorithm: Algorithm, batch: RolloutBatch, prompts: Any) -> Any
     return batch, [prompts[row] for row in kept.tolist()]
 
 
+def settings(home: Path, *, steps: int) -> list[str]:
+    return small.settings(home, prompts=GROUPS, responses=RESPONSES, steps=steps)
+
+
+def assert_told(run: runs.Run, *words: str) -> None:
+    """The run ended soon after the fault, and said what it was."""
+    assert run.code != 0
+    assert all(word in run.log for word in words), run.log[-6000:]
+    assert run.seconds < NO_HANG, run.seconds
+
+
 def changes() -> list[str]:
     before, after = (
         [line for line in (EXAMPLES / f"verl_{name}.sh").read_text().splitlines() if line[0] != "#"]
@@ -104,8 +120,9 @@ def test_owpo_is_at_most_five_lines_of_verls_quickstart() -> None:
 
 def test_owpo_reads_verls_reference() -> None:
     with runs.home(GROUPS * STEPS) as (home, _):
-        settings = small.settings(home, prompts=GROUPS, responses=RESPONSES)
-        steps = runs.train(home, settings)
+        run = runs.train(home, settings(home, steps=STEPS))
+        assert run.code == 0, run.log[-6000:]
+        steps = run.steps
         assert len(steps) == STEPS
         first = policy(steps[0], home)
         for number, kept in enumerate(steps):
@@ -120,7 +137,7 @@ def test_owpo_reads_verls_reference() -> None:
         assert any((steps[0]["weights"][n] != w).any() for n, w in steps[1]["weights"].items())
 
 
-def test_a_star_po_reads_the_rewards_of_its_first_stage() -> None:
+def test_a_star_po_reads_the_rewards_of_its_first_stage_and_does_not_wait_for_the_dead() -> None:
     with runs.home(GROUPS * STEPS) as (home, texts):
         rewards = {
             Example(prompt=text).prompt_id: [0.0, 1.0, (place % 3) / 2]
@@ -129,11 +146,12 @@ def test_a_star_po_reads_the_rewards_of_its_first_stage() -> None:
         file = home / "rewards.safetensors"
         ids, numbers = torch.tensor(list(rewards)), torch.tensor(list(rewards.values()))
         save_file({"prompt_ids": ids, "rewards": numbers}, file)
-        settings = small.settings(home, prompts=GROUPS, responses=RESPONSES)
         chosen = ["jumar.algorithm.name=a_star_po", f"+jumar.values.file={file}"]
-        steps = runs.train(home, [*settings, *chosen])
-        assert len(steps) == STEPS
-        for number, kept in enumerate(steps):
+        asked = [*settings(home, steps=STEPS + 1), *chosen]
+        run = runs.train(home, asked, fault="ray::AgentLoopWorker")
+        assert_told(run, "verl's agent loop died while the trainer waited", "start again: verl")
+        assert len(run.steps) == STEPS
+        for number, kept in enumerate(run.steps):
             batch, prompts = rollout(kept, number)
             values = [optimal_value(rewards[i], beta=0.5) for i in batch.prompt_ids.tolist()]
             batch = batch.with_columns(optimal_values=torch.tensor(values))
@@ -168,29 +186,27 @@ def fixed_batch(home: Path, texts: list[str]) -> FixedBatch:
     return FixedBatch(batch=batch, prompts=prompts, lines=[json.dumps({})] * count)
 
 
-def test_erpds_second_stage_reads_a_stored_signal() -> None:
+def test_erpds_second_stage_reads_a_stored_signal_and_ends_with_its_worker() -> None:
     with runs.home(GROUPS * STEPS) as (home, texts):
         fixed = fixed_batch(home, texts)
         signal = torch.randn(fixed.batch.mask.shape, generator=torch.Generator().manual_seed(1))
         fixed.write(home / "batch")
         write_column(home / "signal", "signal", signal)
-        settings = small.settings(home, prompts=GROUPS, responses=RESPONSES)
-        steps = runs.train(
-            home,
-            [
-                *settings,
-                "jumar.algorithm.name=erpd_student",
-                f"+jumar.batch={home / 'batch'}",
-                f"+jumar.signal={home / 'signal'}",
-                "trainer.test_freq=2",
-            ],
-        )
-        assert len(steps) == STEPS
+        asked = [
+            *settings(home, steps=STEPS + 1),
+            "jumar.algorithm.name=erpd_student",
+            f"+jumar.batch={home / 'batch'}",
+            f"+jumar.signal={home / 'signal'}",
+            "trainer.test_freq=2",
+        ]
+        run = runs.train(home, asked, fault="ray::WorkerDict")
+        assert_told(run, "ActorDiedError", "SIGKILL")
+        assert len(run.steps) == STEPS
         algorithm = algorithms.get("erpd_student")
         whole = fixed.batch.with_columns(signal=signal)
         whole, prompts = with_signals(algorithm, whole, fixed.prompts)
         seen = []
-        for kept in steps:
+        for kept in run.steps:
             answers = [tuple(row.tolist()) for row in kept["batch"]["input_ids"]]
             stored = [
                 tuple([*prompt, *whole.token_ids[row][whole.mask[row]].tolist()])

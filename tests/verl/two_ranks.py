@@ -1,6 +1,7 @@
 """Two ranks of verl's trainer and workers, each with half the rows: torchrun two_ranks.py FILE.
 
-Every rank plays the whole trainer; passes are made by both, and each trains on its own half.
+Every rank plays the whole trainer; passes are made by both, and each trains on its own half. At the
+end there is an error that must show: each rank counts its own rows only.
 """
 
 import json
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from verl.utils import tensordict_utils as tu
 
+from jumar.engines.verl.worker import JumarTrainingWorker
 from parity import verl_host
 from parity.case import algorithm, case, difference, ours
 
@@ -39,12 +41,20 @@ verl_host.SMALL += [
     "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4",
     "critic.ppo_micro_batch_size_per_gpu=4",
 ]
-found = {}
-for name in NAMES:
-    record, small = algorithm(name), case()
+
+
+def gap(name: str) -> dict[str, float]:
+    """Between the two and our own engine."""
     with tempfile.TemporaryDirectory() as folder:
-        theirs = verl_host.theirs(record, small, Path(folder))
-    found[name] = difference(ours(record, small), theirs)._asdict()
+        theirs = verl_host.theirs(algorithm(name), case(), Path(folder))
+    return difference(WANTED[name], theirs)._asdict()
+
+
+# before verl makes the processes one group, over which our engine would deal the work
+WANTED = {name: ours(algorithm(name), case()) for name in NAMES}
+found = {name: gap(name) for name in NAMES}
+JumarTrainingWorker._gathered = lambda self, mine: [mine]
+found["own rows only"] = gap("owpo")
 if torch.distributed.get_rank() == 0:
     Path(sys.argv[1]).write_text(json.dumps(found))
 torch.distributed.barrier()

@@ -18,6 +18,7 @@ TOUCHED = {
         register_trainer(name)
         PPOTrainer.__init__(self, config)
         PPOTrainer._init_resource_pool_mgr(self)
+        PPOTrainer.fit(self, agent_loop_manager)
         PPOTrainer.prepare_step(self)
         PPOTrainer._balance_batch(self, batch, metrics, logging_prefix, keep_minibatch)
         PPOTrainer._compute_old_log_prob(self, batch, metrics)
@@ -33,6 +34,8 @@ TOUCHED = {
         PPOTrainer.actor_rollout_wg
         PPOTrainer.critic_wg
         PPOTrainer.use_critic
+        PPOTrainer.replay_buffer
+        PPOTrainer.llm_server_manager
         "rm_scores" "uid" "old_log_probs" "ref_log_prob" "rollout_log_probs" "values"
         "prompts" "responses" "response_mask" "raw_prompt" "advantages" "returns"
         "entropy" "is_prompt" "is_padding" "min_global_steps" "max_global_steps" "seq_len"
@@ -41,9 +44,14 @@ TOUCHED = {
     "trainer/ppo/v1/agent_loop_tq.py": """
         "input_ids" "position_ids" "loss_mask" "multi_modal_inputs" "prompt_len" "response_len"
     """,
-    "trainer/ppo/v1/replay_buffer.py": '"reward_extra_info" "extra_fields" "finished"',
+    "trainer/ppo/v1/replay_buffer.py": """
+        ReplayBuffer._wait_for_next_poll(self, partition_id, last_debug_time)
+        "reward_extra_info" "extra_fields" "finished"
+    """,
     "utils/dataset/rl_dataset.py": '"extra_info"',
-    "experimental/agent_loop/agent_loop.py": 'AgentLoopOutput.num_turns "teacher_logprobs"',
+    "experimental/agent_loop/agent_loop.py": """
+        AgentLoopManager.agent_loop_workers AgentLoopOutput.num_turns "teacher_logprobs"
+    """,
     "trainer/ppo/utils.py": "Role.Critic",
     "utils/config.py": "validate_config(config, use_reference_policy, use_critic)",
     "utils/metric/utils.py": "AggregationType.SUM Metric.__init__(self, aggregation, value)",
@@ -57,7 +65,11 @@ TOUCHED = {
         TrainingWorker.engine
         ActorRolloutRefWorker.actor_worker_cls
         ActorRolloutRefWorker.set_loss_fn(self, loss_fn)
+        ActorRolloutRefWorker.update_weights(self, global_steps, mode)
     """,
+    "workers/rollout/llm_server.py": "LLMServerManager.get_replicas(self)",
+    "workers/rollout/replica.py": "RolloutReplica.servers",
+    "workers/rollout/vllm_rollout/bucketed_weight_transfer.py": "BucketedWeightSender.zmq_context",
     "workers/engine/fsdp/transformer_impl.py": """
         FSDPEngine.get_data_parallel_group(self)
         "dp_size" "log_probs" "entropy" "calculate_entropy"
@@ -75,6 +87,7 @@ PROBLEM: ImportError | None = None  # why verl's names are not here
 try:
     import ray as ray
     import transfer_queue as transfer_queue
+    import zmq as zmq
     from omegaconf import OmegaConf as OmegaConf
     from tensordict import TensorDict as TensorDict
     from verl.single_controller.base.decorator import Dispatch as Dispatch
@@ -96,7 +109,7 @@ try:
     from verl.workers.utils.padding import no_padding_2_padding as no_padding_2_padding
 except ImportError as error:
     PROBLEM = error
-    ray = transfer_queue = OmegaConf = TensorDict = Role = validate_config = None
+    ray = transfer_queue = zmq = OmegaConf = TensorDict = Role = validate_config = None
     AggregationType = Metric = list_of_dict_to_tensordict = no_padding_2_padding = None
     PPOTrainerSync = ActorRolloutRefWorker = TrainingWorker = object
     Dispatch = SimpleNamespace(ONE_TO_ALL=None)

@@ -29,6 +29,7 @@ from jumar.engines.verl.host import (
 )
 from jumar.engines.verl.settings import read
 from jumar.engines.verl.values import read_values
+from jumar.engines.verl.watch import Watch
 from jumar.engines.verl.worker import JumarTrainingWorker, JumarWorker
 from jumar.errors import EngineError
 from jumar.types import RolloutBatch, State
@@ -73,6 +74,20 @@ class JumarTrainer(PPOTrainerSync):
             batch = self._with_values(self.fixed.batch, self.fixed.prompts)
             self.fixed = self.fixed.with_signals(self.algorithm, batch)
         super().on_init_end()
+
+    def fit(self, agent_loop_manager: Any) -> None:
+        """Train, and look after those that sample wherever verl waits for them."""
+        servers = (s for replica in self.llm_server_manager.get_replicas() for s in replica.servers)
+        loops = agent_loop_manager.agent_loop_workers
+        watch = Watch({"verl's agent loop": loops, "verl's server of the sampler": servers})
+        wait = self.replay_buffer._wait_for_next_poll
+
+        def look_and_wait(*arguments: Any) -> Any:
+            watch.look()
+            return wait(*arguments)
+
+        self.replay_buffer._wait_for_next_poll = look_and_wait
+        super().fit(agent_loop_manager)
 
     # ------------------------------------------------------------------ one step
 

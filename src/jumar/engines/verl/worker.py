@@ -18,11 +18,14 @@ from jumar.engines.verl.host import (
     TrainingWorker,
     make_nd_compute_dataproto_dispatch_fn,
     register,
+    zmq,
 )
 from jumar.engines.verl.loss import JumarLoss, source_digest
 from jumar.errors import EngineError
 from jumar.pieces import Piece
 from jumar.types import LossScale, Metrics, sum_metrics
+
+SYNC_SECONDS = 25  # how long the sampler may say nothing about a bucket of weights
 
 
 class JumarTrainingWorker(TrainingWorker):
@@ -99,3 +102,18 @@ class JumarWorker(ActorRolloutRefWorker):
     """verl's worker whose actor is trained by jumar's loss; the reference is verl's own."""
 
     actor_worker_cls = JumarTrainingWorker
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL, blocking=False)
+    async def update_weights(self, global_steps: int | None = None, mode: str = "auto") -> Any:
+        """As verl does, which waits for good where the sampler does not take the weights."""
+        for way in (zmq.SNDTIMEO, zmq.RCVTIMEO):
+            zmq.Context.instance().setsockopt(way, 1000 * SYNC_SECONDS)
+        try:
+            return await super().update_weights(global_steps, mode)
+        except zmq.Again as error:
+            raise EngineError(
+                f"verl's sampler said nothing for {SYNC_SECONDS} seconds about the weights of step "
+                f"{global_steps}. It is gone, or could not load them, and would sample from other "
+                "weights than those that were trained. Look for the reason above, in what "
+                "vLLMHttpServer wrote, and start again: verl goes on from its last checkpoint."
+            ) from error
