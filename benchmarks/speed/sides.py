@@ -3,8 +3,8 @@
     with started({"jumar": train, "TRL": train_other}) as sides:
         found = alternated(sides, rounds=10)      # {"jumar": [{"step": seconds, ...}, ...], ...}
 
-Nobody computes while another one does, and turns of all sides lie within seconds of each other: what
-else the machine does touches them alike.
+Nobody computes while another one does, and turns of all sides lie within seconds of each other:
+what else the machine does touches them alike.
 """
 
 import os
@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import perf_counter
@@ -34,12 +34,17 @@ class Pause:
     """Called by a side at the end of each unit of work; returns when it is its turn again."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._start = pipe, perf_counter()
+        parent = parent_process()
+        assert parent is not None
+        self._pipe, self._parent, self._start = pipe, parent.sentinel, perf_counter()
 
     def __call__(self, **numbers: float) -> None:
-        """Tell how long the unit took, with `numbers`; Ended where it was the last."""
+        """Tell how long the unit took, with `numbers`; Ended where it was the last,
+        and where nobody is left to ask.
+        """
         self._pipe.send({"step": perf_counter() - self._start, **numbers})
-        if not self._pipe.recv():
+        wait([self._pipe, self._parent])
+        if not self._pipe.poll() or not self._pipe.recv():
             raise Ended
         self._start = perf_counter()
 
@@ -60,10 +65,10 @@ class Side:
         return self._answer()
 
     def _answer(self) -> Numbers:
-        ready = wait([self._pipe, self._process.sentinel])
-        if self._pipe not in ready:
-            raise RuntimeError(f"{self.name} ended before its turn was over; see above")
-        numbers: Numbers = self._pipe.recv()
+        try:
+            numbers: Numbers = self._pipe.recv()
+        except EOFError:
+            raise RuntimeError(f"{self.name} ended before its turn was over; see above") from None
         return numbers
 
     def end(self) -> None:
