@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl.experimental.a2po import A2POConfig, A2POTrainer
 
 from speed import agreement, ours, theirs
-from speed.cases import AStarPO
+from speed.cases import A_STAR_PO, AStarPO
 from speed.sides import Pause, Training, alternated, started
 from speed.work import THREADS, even
 
@@ -31,7 +31,7 @@ ALGORITHM = {"name": "a_star_po", "beta": 1e-3}
 TRIED = 2  # runs of each setting of TRL's
 
 
-def measured(case: AStarPO, pairs: int | None = None) -> dict[str, Any]:
+def measured(pairs: int | None = None, case: AStarPO = A_STAR_PO) -> dict[str, Any]:
     """Seconds of whole runs, of ours anew and again, and what was tried of TRL's."""
     with started({"both losses": partial(_differences, case)}) as sides:
         agreed = agreement.checked(sides["both losses"].first)
@@ -172,7 +172,7 @@ def _differences(case: AStarPO, pause: Pause, folder: Path) -> None:
 
 
 def _own(case: AStarPO, folder: Path, inputs: Any) -> agreement.Found:
-    model, reference = (AutoModelForCausalLM.from_pretrained(folder / "model") for _ in range(2))
+    model, reference = ours.model(folder), ours.model(folder)
     start = case.work.prompt_tokens
     prompts, ids = inputs["input_ids"][:, :start], inputs["input_ids"][:, start:]
     updater = ours.updater(model, folder, ALGORITHM, reference=reference)

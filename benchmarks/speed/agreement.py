@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 
 from speed import ours, theirs
 from speed.sides import Numbers, Pause
@@ -71,7 +71,7 @@ class _Recording(theirs.Timed):
 
 
 def _ours(folder: Path, inputs: Any) -> Found:
-    model = AutoModelForCausalLM.from_pretrained(folder / "model")
+    model = ours.model(folder)
     prompts, ids = inputs["prompt_ids"], inputs["completion_ids"]
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     rewards = torch.tensor(even([], tokenizer.batch_decode(ids, skip_special_tokens=True)))

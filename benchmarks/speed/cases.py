@@ -61,3 +61,14 @@ A_STAR_PO = AStarPO(
     work=Work(prompts=64, responses=1, response_tokens=256, end_rate=1 / 64),
     wanted=1.5,
 )
+
+PROFILED = ("long", "varied")
+
+BASE = Work(prompts=8, prompt_tokens=32)  # of what grows; one thing at a time
+AXES = {  # by the words for it: the field of Work that grows, and its values
+    "group size": ("responses", (4, 8, 16, 32)),
+    "response length": ("response_tokens", (16, 32, 64, 128)),
+    "prompt length": ("prompt_tokens", (32, 64, 128, 256)),
+    "vocabulary": ("vocabulary", (1024, 4096, 16_384, 65_536)),
+    "parameters": ("hidden", (64, 128, 256, 512)),
+}

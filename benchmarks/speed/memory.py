@@ -18,13 +18,14 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from speed import ours, theirs
 from speed.cases import MEMORY
+from speed.held import forget_peak, held, peak
 from speed.sides import Pause, Training, started
 from speed.work import FIRST, THREADS, Work, even
 
 TOLERANCE = 1e-4  # of a gradient's norm
 
 
-def measured(work: Work = MEMORY) -> dict[str, Any]:
+def measured(pairs: int | None = None, work: Work = MEMORY) -> dict[str, Any]:
     """Bytes, seconds and the norm of the gradient of each."""
     ways: dict[str, Training] = {"plain": _plain, "TRL": _theirs, "jumar": _ours}
     found = {}
@@ -41,19 +42,14 @@ class Mark:
     """Bytes and seconds from here on."""
 
     def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is what is held now
-        self.bytes, self.start = _held("VmRSS"), perf_counter()
+        forget_peak()
+        self.bytes, self.start = held(), perf_counter()
 
     def tell(self, pause: Pause, model: Any) -> None:
         """The peak since, of a model whose gradients are there."""
-        seconds, peak = perf_counter() - self.start, _held("VmHWM") - self.bytes
+        seconds, most = perf_counter() - self.start, peak() - self.bytes
         squares = [float(p.grad.double().square().sum()) for p in model.parameters()]
-        pause(peak=peak, seconds=seconds, norm=sum(squares) ** 0.5)
-
-
-def _held(what: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
+        pause(bytes=most, seconds=seconds, norm=sum(squares) ** 0.5)
 
 
 def responses(work: Work) -> Tensor:
@@ -95,9 +91,9 @@ def _plain(work: Work, pause: Pause, folder: Path) -> None:
 def _ours(work: Work, pause: Pause, folder: Path) -> None:
     """The local engine's update."""
     torch.set_num_threads(THREADS)
-    model = AutoModelForCausalLM.from_pretrained(work.write_model(folder / "model"))
-    ids = responses(work)
-    rows = prompts(work)
+    work.write_model(folder / "model")
+    model = ours.model(folder)
+    ids, rows = responses(work), prompts(work)
     batch = ours.batch(rows, ids, torch.ones_like(ids, dtype=torch.bool), rewards(ids))
     updater = ours.updater(model, folder)
     mark = Mark()

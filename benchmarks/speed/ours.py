@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from jumar import Run, algorithms
 from jumar.engines.local import sampler
+from jumar.engines.local.models import load_model
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
 from jumar.tasks import Example, Task
@@ -70,6 +71,12 @@ class Recorder(Updater):
     def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
         if what == "loss":
             self.loss += value.item()
+
+
+def model(folder: Path) -> nn.Module:
+    """The model of a folder, as a run loads it."""
+    torch.set_num_threads(THREADS)
+    return load_model(folder / "model", device="cpu")[0]
 
 
 def updater(

@@ -20,6 +20,8 @@ from typing import Any
 
 from transformers import logging
 
+from speed.held import forget_peak, held, peak
+
 FORK = get_context("fork")  # everything is imported once
 
 Numbers = dict[str, float]
@@ -36,16 +38,23 @@ class Pause:
     def __init__(self, pipe: Connection) -> None:
         parent = parent_process()
         assert parent is not None
-        self._pipe, self._parent, self._start = pipe, parent.sentinel, perf_counter()
+        self._pipe, self._parent = pipe, parent.sentinel
+        self._held = held()
+        self._begin()
 
     def __call__(self, **numbers: float) -> None:
-        """Tell how long the unit took, with `numbers`; Ended where it was the last,
-        and where nobody is left to ask.
+        """Tell the seconds of the unit, and the bytes that the process held at most in it beyond
+        what it came with, and `numbers`. Ended where nobody wants or asks for another.
         """
-        self._pipe.send({"step": perf_counter() - self._start, **numbers})
+        seconds = perf_counter() - self._start
+        self._pipe.send({"step": seconds, "peak": peak() - self._held, **numbers})
         wait([self._pipe, self._parent])
         if not self._pipe.poll() or not self._pipe.recv():
             raise Ended
+        self._begin()
+
+    def _begin(self) -> None:
+        forget_peak()
         self._start = perf_counter()
 
 

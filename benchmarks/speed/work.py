@@ -34,6 +34,11 @@ class Work:
         """Responses of a step."""
         return self.prompts * self.responses
 
+    @property
+    def parameters(self) -> int:
+        """Of the model, its few of norms apart; embeddings are tied to the head."""
+        return 10 * self.layers * self.hidden**2 + self.vocabulary * self.hidden
+
     def ends(self, step: int, responses: int | None = None) -> NDArray[np.int64]:
         """[prompts, responses]: the position of each EOS in a step; past the limit where a
         response is cut. What is sampled before the first step is of step 0.
