@@ -1,44 +1,60 @@
 """Both losses on one rollout: TRL samples it and trains on it, and then it is ours."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from torch import Tensor, nn
+from transformers import AutoTokenizer, TrainerCallback
 
-from jumar import algorithms
-from jumar.engines.local.update import Models, Updater
-from jumar.engines.settings import EngineSettings
-from jumar.types import RolloutBatch
 from speed import ours, theirs
-from speed.sides import Pause
+from speed.sides import Numbers, Pause
 from speed.work import Work, even
 
-TOLERANCE = 1e-4  # of float32, in gradients as a fraction of the largest
+TOLERANCE = 1e-4  # of float32; of gradients as a fraction of the largest entry
+
+Found = tuple[float, dict[str, Tensor]]  # a loss, and its gradients by parameter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One optimiser step: its loss, and the gradients by parameter."""
+def told(own: Found, trl: Found) -> Numbers:
+    """Both losses, and the largest gap between gradients as a fraction of their largest entry."""
+    largest = max(float(g.abs().max()) for g in trl[1].values())
+    gaps = [float((own[1][name] - g).abs().max()) for name, g in trl[1].items()]
+    return {"ours": own[0], "theirs": float(trl[0]), "gradient": max(gaps) / largest}
 
-    loss: float
-    gradients: dict[str, Tensor]
+
+def checked(numbers: Numbers) -> Numbers:
+    """What was told, without the seconds that it took; AssertionError where both differ."""
+    found = {name: numbers[name] for name in ("ours", "theirs", "gradient")}
+    assert abs(found["ours"] - found["theirs"]) < TOLERANCE, found
+    assert found["gradient"] < TOLERANCE, found
+    return found
 
 
-def differences(work: Work, pause: Pause, folder: Path) -> None:
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    """A copy, by parameter."""
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+class Gradients(TrainerCallback):  # type: ignore[misc]
+    """Keeps the gradients of TRL's step."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Tensor] = {}
+
+    def on_pre_optimizer_step(self, *_: Any, model: Any = None, **__: Any) -> None:
+        self.found = gradients(model)
+
+
+def of_grpo(work: Work, pause: Pause, folder: Path) -> None:
     """Tell how far apart both are on a rollout of four prompts."""
     work = replace(work, prompts=4)
     host = theirs.trainer(work, folder, _Recording, max_grad_norm=0.0, max_steps=1)
-    kept = _Gradients()
+    kept = Gradients()
     host.add_callback(kept)
     host.train()
-    trl = Found(loss=host.loss, gradients=kept.found)
-    own = _ours(work, folder, host.inputs)
-    largest = max(float(g.abs().max()) for g in trl.gradients.values())
-    gaps = [float((own.gradients[name] - g).abs().max()) for name, g in trl.gradients.items()]
-    pause(ours=own.loss, theirs=trl.loss, gradient=max(gaps) / largest)
+    pause(**told(_ours(folder, host.inputs), (host.loss, kept.found)))
 
 
 class _Recording(theirs.Timed):
@@ -54,50 +70,12 @@ class _Recording(theirs.Timed):
         return loss
 
 
-class _Gradients(TrainerCallback):  # type: ignore[misc]
-    def __init__(self) -> None:
-        self.found: dict[str, Tensor] = {}
-
-    def on_pre_optimizer_step(self, *_: Any, model: Any = None, **__: Any) -> None:
-        self.found = {name: p.grad.clone() for name, p in model.named_parameters()}
-
-
-@dataclass(slots=True, kw_only=True)
-class _Recorder(Updater):
-    """The engine's updater, adding up the losses of its micro-batches."""
-
-    loss: float = 0.0
-
-    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
-        if what == "loss":
-            self.loss += value.item()
-
-
-def _ours(work: Work, folder: Path, inputs: Any) -> Found:
-    model = AutoModelForCausalLM.from_pretrained(folder / "model")
-    algorithm = algorithms.get(**ours.GRPO)
-    settings = EngineSettings.model_validate({"optimiser": {"max_grad_norm": torch.inf}})
-    updater = _Recorder(
-        algorithm=algorithm,
-        models=Models(policy=model),
-        settings=settings,
-        optimisers=[torch.optim.SGD(model.parameters(), lr=0.0)],
-        directory=folder,
-    )
-    prompts, mask = inputs["prompt_ids"], inputs["completion_mask"].bool()
-    texts = AutoTokenizer.from_pretrained(folder / "model").batch_decode(
-        inputs["completion_ids"], skip_special_tokens=True
-    )
-    rewards = torch.tensor(even([], texts))
-    batch = RolloutBatch.build(
-        token_ids=inputs["completion_ids"],
-        mask=mask,
-        truncated=torch.zeros(len(mask), dtype=torch.bool),
-        rewards=rewards,
-        correct=rewards == 1.0,
-        group_ids=torch.unique(prompts, dim=0, return_inverse=True)[1],
-    )
-    batch, _, _ = updater.with_signals(batch, algorithm.init_state())
-    updater.step(batch, prompts.tolist(), torch.arange(len(batch)))
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
-    return Found(loss=updater.loss, gradients=gradients)
+def _ours(folder: Path, inputs: Any) -> Found:
+    model = ours.model(folder)
+    prompts, ids = inputs["prompt_ids"], inputs["completion_ids"]
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    rewards = torch.tensor(even([], tokenizer.batch_decode(ids, skip_special_tokens=True)))
+    updater = ours.updater(model, folder)
+    batch = ours.batch(prompts, ids, inputs["completion_mask"].bool(), rewards)
+    updater.update(batch, prompts.tolist(), {})
+    return updater.loss, gradients(model)

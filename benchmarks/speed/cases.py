@@ -36,3 +36,39 @@ CASES: Mapping[str, Case] = {
         wanted_training=3.5,
     ),
 }
+
+MEMORY = Work(  # 4,096 trained tokens under the vocabulary of Qwen2.5, behind one layer
+    prompts=2, responses=4, prompt_tokens=16, response_tokens=512,
+    vocabulary=151_936, hidden=512, layers=1,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AStarPO:
+    """V* of every prompt, then some steps with one response to each."""
+
+    title: str
+    work: Work
+    samples: int = 8  # of the reference for each prompt
+    steps: int = 4
+    pairs: int = 6
+    wanted: float
+
+
+A_STAR_PO = AStarPO(
+    title="V* of 64 prompts from 8 samples each, then 4 steps with one response to each prompt; "
+    "they end at a token with a chance of 1/64, cut at 256",
+    work=Work(prompts=64, responses=1, response_tokens=256, end_rate=1 / 64),
+    wanted=1.5,
+)
+
+PROFILED = ("long", "varied")
+
+BASE = Work(prompts=8, prompt_tokens=32)  # of what grows; one thing at a time
+AXES = {  # by the words for it: the field of Work that grows, and its values
+    "group size": ("responses", (4, 8, 16, 32)),
+    "response length": ("response_tokens", (16, 32, 64, 128)),
+    "prompt length": ("prompt_tokens", (32, 64, 128, 256)),
+    "vocabulary": ("vocabulary", (1024, 4096, 16_384, 65_536)),
+    "parameters": ("hidden", (64, 128, 256, 512)),
+}

@@ -1,15 +1,20 @@
 """jumar's side: a run as a user starts it, whose observer waits for its turn after each step."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from jumar import Run
+from jumar import Run, algorithms
 from jumar.engines.local import sampler
+from jumar.engines.local.models import load_model
+from jumar.engines.local.update import Models, Updater
+from jumar.engines.settings import EngineSettings
 from jumar.tasks import Example, Task
+from jumar.types import RolloutBatch
 from jumar.verifiers.score import VerifierSpec
 from speed.sides import Pause
 from speed.work import LEARNING_RATE, THREADS, Work
@@ -18,11 +23,11 @@ GRPO = {"name": "grpo", "kl_coef": 0.0, "eps": 1e-4}  # as TRL's with beta=0 and
 ROOM = 0.02  # of the unit interval that is left to EOS, which is drawn at 0 alone
 
 
-def train(work: Work, pause: Pause, folder: Path, **settings: Mapping[str, Any]) -> None:
+def grpo(work: Work, pause: Pause, folder: Path, **settings: Mapping[str, Any]) -> None:
     """Steps without end; `settings` are those of a recipe."""
     end_by_table(work)
     run(work, folder, {"name": "plain", "steps": 10**6}, GRPO, **settings).train(
-        observer=_Observer(pause)
+        observer=Observer(pause)
     )
 
 
@@ -57,6 +62,54 @@ def task(work: Work) -> Task:
     return Task(name="words", train=examples, validation=[], test=[], verifier=verifier)
 
 
+@dataclass(slots=True, kw_only=True)
+class Recorder(Updater):
+    """The engine's updater, adding up the losses of its micro-batches."""
+
+    loss: float = 0.0
+
+    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
+        if what == "loss":
+            self.loss += value.item()
+
+
+def model(folder: Path) -> nn.Module:
+    """The model of a folder, as a run loads it."""
+    torch.set_num_threads(THREADS)
+    return load_model(folder / "model", device="cpu")[0]
+
+
+def updater(
+    model: nn.Module, folder: Path, algorithm: Mapping[str, Any] = GRPO, **others: nn.Module
+) -> Recorder:
+    """What trains `model` on rollouts; no weight moves, and no gradient is clipped.
+
+    `others` are the reference and so on.
+    """
+    return Recorder(
+        algorithm=algorithms.get(**algorithm),
+        models=Models(policy=model, **others),
+        settings=EngineSettings.model_validate({"optimiser": {"max_grad_norm": torch.inf}}),
+        optimisers=[torch.optim.SGD(model.parameters(), lr=0.0)],
+        directory=folder,
+    )
+
+
+def batch(
+    prompts: Tensor, token_ids: Tensor, mask: Tensor, rewards: Tensor, **columns: Tensor
+) -> RolloutBatch:
+    """A rollout whose groups are the rows with one prompt."""
+    return RolloutBatch.build(
+        token_ids=token_ids,
+        mask=mask,
+        truncated=torch.zeros(len(mask), dtype=torch.bool),
+        rewards=rewards,
+        correct=rewards == 1.0,
+        group_ids=torch.unique(prompts, dim=0, return_inverse=True)[1],
+        **columns,
+    )
+
+
 def end_by_table(work: Work) -> None:
     """Responses of this process end where the table says.
 
@@ -71,7 +124,7 @@ def end_by_table(work: Work) -> None:
     ) -> Tensor:
         numbers = drawn(prompt_ids, sample_ids, count, seed, step) * (1 - ROOM) + ROOM
         group = len(sample_ids) // len(prompt_ids)
-        table = torch.from_numpy(work.ends(step))
+        table = torch.from_numpy(work.ends(max(step, 0), group))
         rows = [places[prompt] for prompt in prompt_ids for _ in range(group)]
         ends = table[rows, torch.tensor(sample_ids)]
         ended = (ends < count).nonzero()[:, 0]
@@ -81,11 +134,14 @@ def end_by_table(work: Work) -> None:
     sampler._uniforms = uniforms
 
 
-class _Observer:
+class Observer:
+    """Waits after each step."""
+
     def __init__(self, pause: Pause) -> None:
         self.pause = pause
 
-    def on_phase(self, text: str) -> None: ...
+    def on_phase(self, text: str) -> None:
+        """Nothing."""
 
     def on_step(self, step: int, total: int | None, metrics: Mapping[str, float]) -> None:
         self.pause(
@@ -93,4 +149,5 @@ class _Observer:
             tokens=metrics["sampled_tokens"],
         )
 
-    def on_validation(self, step: int, estimates: Any) -> None: ...
+    def on_validation(self, step: int, estimates: Any) -> None:
+        """There is none."""

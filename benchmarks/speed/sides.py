@@ -3,8 +3,8 @@
     with started({"jumar": train, "TRL": train_other}) as sides:
         found = alternated(sides, rounds=10)      # {"jumar": [{"step": seconds, ...}, ...], ...}
 
-Nobody computes while another one does, and turns of all sides lie within seconds of each other: what
-else the machine does touches them alike.
+Nobody computes while another one does, and turns of all sides lie within seconds of each other:
+what else the machine does touches them alike.
 """
 
 import os
@@ -12,13 +12,15 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from transformers import logging
+
+from speed.held import forget_peak, held, peak
 
 FORK = get_context("fork")  # everything is imported once
 
@@ -34,13 +36,25 @@ class Pause:
     """Called by a side at the end of each unit of work; returns when it is its turn again."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._start = pipe, perf_counter()
+        parent = parent_process()
+        assert parent is not None
+        self._pipe, self._parent = pipe, parent.sentinel
+        self._held = held()
+        self._begin()
 
     def __call__(self, **numbers: float) -> None:
-        """Tell how long the unit took, with `numbers`; Ended where it was the last."""
-        self._pipe.send({"step": perf_counter() - self._start, **numbers})
-        if not self._pipe.recv():
+        """Tell the seconds of the unit, and the bytes that the process held at most in it beyond
+        what it came with, and `numbers`. Ended where nobody wants or asks for another.
+        """
+        seconds = perf_counter() - self._start
+        self._pipe.send({"step": seconds, "peak": peak() - self._held, **numbers})
+        wait([self._pipe, self._parent])
+        if not self._pipe.poll() or not self._pipe.recv():
             raise Ended
+        self._begin()
+
+    def _begin(self) -> None:
+        forget_peak()
         self._start = perf_counter()
 
 
@@ -60,10 +74,10 @@ class Side:
         return self._answer()
 
     def _answer(self) -> Numbers:
-        ready = wait([self._pipe, self._process.sentinel])
-        if self._pipe not in ready:
-            raise RuntimeError(f"{self.name} ended before its turn was over; see above")
-        numbers: Numbers = self._pipe.recv()
+        try:
+            numbers: Numbers = self._pipe.recv()
+        except EOFError:
+            raise RuntimeError(f"{self.name} ended before its turn was over; see above") from None
         return numbers
 
     def end(self) -> None:

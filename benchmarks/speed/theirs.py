@@ -3,6 +3,7 @@
 Private names of TRL that are touched: GRPOTrainer._prepare_inputs, in which it samples and scores.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from speed.work import EOS, LEARNING_RATE, THREADS, Work, even
 EPOCHS = 1000  # steps in one, so that a step does not begin with a new data loader
 
 
-def train(work: Work, pause: Pause, folder: Path, **settings: Any) -> None:
+def grpo(work: Work, pause: Pause, folder: Path, **settings: Any) -> None:
     """Steps without end; `settings` are those of a GRPOConfig."""
     host = trainer(work, folder, **settings)
     host.add_callback(_Waits(pause, host))
@@ -41,35 +42,45 @@ def trainer(work: Work, folder: Path, kind: Any = None, **settings: Any) -> "Tim
     """
     torch.set_num_threads(THREADS)
     place = work.write_model(folder / "model")
-    usual: dict[str, Any] = {
-        "per_device_train_batch_size": work.rows,
-        "gradient_accumulation_steps": 1,
-        "gradient_checkpointing": False,
-        "bf16": False,
-        "beta": 0.0,
-        "loss_type": "grpo",
-        "max_grad_norm": 1.0,
-        "max_steps": 10**6,
-        "dataloader_num_workers": 0,
-        "dataloader_pin_memory": False,
-    }
     model = AutoModelForCausalLM.from_pretrained(place)
     model.generate = ending(work, model.generate)
     host = (kind or Timed)(
         model=model,
         reward_funcs=even,
         args=GRPOConfig(
-            output_dir=str(folder / "run"), use_cpu=True, report_to=[], save_strategy="no",
-            logging_strategy="no", disable_tqdm=True, shuffle_dataset=False,
-            learning_rate=LEARNING_RATE, lr_scheduler_type="constant", weight_decay=0.0,
-            num_generations=work.responses, max_completion_length=work.response_tokens,
-            seed=work.seed, **(usual | settings),
+            num_generations=work.responses, beta=0.0, loss_type="grpo", shuffle_dataset=False,
+            **(usual(work, folder) | settings),
         ),
         train_dataset=Dataset.from_dict({"prompt": work.texts() * EPOCHS}),
         processing_class=AutoTokenizer.from_pretrained(place),
     )  # fmt: skip
     host.remove_callback(PrinterCallback)
     return host
+
+
+def usual(work: Work, folder: Path) -> dict[str, Any]:
+    """Settings of every trainer of TRL's: all rows at once, and nothing that is not work."""
+    return {
+        "per_device_train_batch_size": work.rows,
+        "gradient_accumulation_steps": 1,
+        "gradient_checkpointing": False,
+        "max_completion_length": work.response_tokens,
+        "max_steps": 10**6,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "seed": work.seed,
+        "use_cpu": True,
+        "bf16": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "output_dir": str(folder / "run"),
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+        "report_to": [],
+    }
 
 
 class Timed(GRPOTrainer):  # type: ignore[misc]
@@ -94,26 +105,41 @@ class _Waits(TrainerCallback):  # type: ignore[misc]
         self.host.rollout, self.host.tokens = 0.0, 0
 
 
-def ending(work: Work, generate: Callable[..., Any]) -> Callable[..., Any]:
-    """`generate` whose rows end where the table says; transformers asks a processor each token."""
-    return partial(generate, logits_processor=LogitsProcessorList([_Ends(work)]))
+def ending(work: Work, generate: Callable[..., Any], step: int = 1) -> Callable[..., Any]:
+    """`generate` whose rows end where the table says; transformers asks a processor each token.
+
+    Its first call is of `step`, its second of the next.
+    """
+    return partial(generate, logits_processor=LogitsProcessorList([_Ends(work, step)]))
 
 
 class _Ends(LogitsProcessor):  # type: ignore[misc]
     """EOS where a row ends, and nowhere else: one column, and the rows that end."""
 
-    def __init__(self, work: Work) -> None:
-        self.work, self.step = work, 0
+    def __init__(self, work: Work, step: int) -> None:
+        self.work, self.step = work, step
         self.ends: Tensor = torch.empty(0)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         position = input_ids.shape[1] - self.work.prompt_tokens
         if position == 0:
+            self.ends = self._table(input_ids)
             self.step += 1
-            self.ends = torch.from_numpy(self.work.ends(self.step)).flatten()
         scores[:, EOS] = -torch.inf
         due = (self.ends == position).nonzero()[:, 0]
         if len(due):
             scores[due] = -torch.inf
             scores[due, EOS] = 0.0
         return scores
+
+    def _table(self, input_ids: Tensor) -> Tensor:
+        """[rows]: where each ends, whatever order the prompts come in."""
+        places = {tuple(prompt): place for place, prompt in enumerate(self.work.prompt_ids())}
+        rows = [places[tuple(prompt)] for prompt in input_ids.tolist()]
+        ends = torch.from_numpy(self.work.ends(self.step, len(rows) // len(set(rows))))
+        seen: Counter[int] = Counter()
+        numbers = []
+        for row in rows:
+            numbers.append(seen[row])
+            seen[row] += 1
+        return ends[rows, numbers]

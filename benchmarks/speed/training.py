@@ -38,19 +38,17 @@ def _in_parts(work: Work, count: int) -> dict[str, Any]:
 def measured(case: Case, pairs: int | None = None) -> dict[str, Any]:
     """What is kept of a case: seconds of every turn, and what was tried."""
     work = case.work
-    with started({"both losses": partial(agreement.differences, work)}) as sides:
-        agreed = sides["both losses"].first
-    assert abs(agreed["ours"] - agreed["theirs"]) < agreement.TOLERANCE, agreed
-    assert agreed["gradient"] < agreement.TOLERANCE, agreed
+    with started({"both losses": partial(agreement.of_grpo, work)}) as sides:
+        agreed = agreement.checked(sides["both losses"].first)
     tried = _tried(work)
     chosen = min(tried, key=lambda name: median(tried[name]))
-    with started({"jumar": partial(ours.train, work), "TRL": _theirs(work, chosen)}) as sides:
+    with started({"jumar": partial(ours.grpo, work), "TRL": _theirs(work, chosen)}) as sides:
         turns = alternated(sides, pairs or case.pairs)
     for side in turns.values():
         _check(work, side, first=2)
     return {
         "work": asdict(work),
-        "agreement": {name: agreed[name] for name in ("ours", "theirs", "gradient")},
+        "agreement": agreed,
         "tried": tried,
         "chosen": chosen,
         "turns": turns,
@@ -65,7 +63,7 @@ def _tried(work: Work) -> dict[str, list[float]]:
 
 
 def _theirs(work: Work, name: str) -> Training:
-    return partial(theirs.train, work, **settings(work)[name])
+    return partial(theirs.grpo, work, **settings(work)[name])
 
 
 def _check(work: Work, turns: list[Numbers], *, first: int) -> None:

@@ -34,11 +34,16 @@ class Work:
         """Responses of a step."""
         return self.prompts * self.responses
 
-    def ends(self, step: int) -> NDArray[np.int64]:
+    @property
+    def parameters(self) -> int:
+        """Of the model, its few of norms apart; embeddings are tied to the head."""
+        return 10 * self.layers * self.hidden**2 + self.vocabulary * self.hidden
+
+    def ends(self, step: int, responses: int | None = None) -> NDArray[np.int64]:
         """[prompts, responses]: the position of each EOS in a step; past the limit where a
-        response is cut.
+        response is cut. What is sampled before the first step is of step 0.
         """
-        shape = self.prompts, self.responses
+        shape = self.prompts, responses or self.responses
         if not self.end_rate:
             return np.full(shape, self.response_tokens)
         draw = np.random.default_rng((self.seed, step))
@@ -48,12 +53,16 @@ class Work:
         """Response tokens of a step, every EOS included."""
         return int(np.minimum(self.ends(step) + 1, self.response_tokens).sum())
 
-    def texts(self) -> list[str]:
-        """The prompts, a word for each token."""
+    def prompt_ids(self) -> list[list[int]]:
+        """The prompts as token ids."""
         draw = np.random.default_rng((self.seed, 0))
         shape = self.prompts, self.prompt_tokens
-        rows = draw.integers(FIRST, self.vocabulary, shape)
-        return [" ".join(f"w{number}" for number in row) for row in rows]
+        found: list[list[int]] = draw.integers(FIRST, self.vocabulary, shape).tolist()
+        return found
+
+    def texts(self) -> list[str]:
+        """The same in words, one for each token."""
+        return [" ".join(f"w{number}" for number in row) for row in self.prompt_ids()]
 
     def write_model(self, folder: Path) -> Path:
         """A decoder with random weights and its tokenizer, as a Hugging Face directory."""

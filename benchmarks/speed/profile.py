@@ -1,0 +1,108 @@
+"""Where the time of one of our steps goes: parts that do not overlap, and what is left over.
+
+Private names of ours that are touched: sampler._draw.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers import LlamaModel
+
+from jumar.engines.local import sampler, update
+from jumar.engines.local.policy import LocalPolicy
+from jumar.engines.local.records import Records
+from jumar.verifiers.pool import ScoringPool
+from speed import ours
+from speed.cases import CASES, PROFILED
+from speed.sides import Pause, alternated, started
+from speed.work import Work
+
+TURNS = 5
+
+
+def measured(pairs: int | None = None) -> dict[str, Any]:
+    """The seconds of each part, in every turn, of each case."""
+    found = {}
+    for name in PROFILED:
+        with started({name: partial(_profiled, CASES[name].work)}) as sides:
+            turns = alternated(sides, pairs or TURNS)[name]
+        parts = [part for part in turns[0] if part not in ("peak", "step")]
+        seconds = {part: median(turn.get(part, 0.0) for turn in turns) for part in parts}
+        found[name] = {"step": median(turn["step"] for turn in turns), "parts": seconds}
+    return {"work": {name: asdict(CASES[name].work) for name in PROFILED}, "cases": found}
+
+
+class Spans:
+    """Seconds by part: those in a part that was entered from another one count for the inner."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._open: list[str] = []
+        self._since = perf_counter()
+
+    def around(self, owner: Any, name: str, part: str | Callable[[], str]) -> None:
+        """Count every call of `owner.name` from now on."""
+        function = getattr(owner, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._turn(part if isinstance(part, str) else part())
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._turn(None)
+
+        setattr(owner, name, counted)
+
+    def _turn(self, entered: str | None) -> None:
+        now = perf_counter()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._since
+        self._since = now
+        if entered is None:
+            self._open.pop()
+        else:
+            self._open.append(entered)
+
+    def taken(self) -> dict[str, float]:
+        """What was counted since the last time."""
+        found = dict(self.seconds)
+        self.seconds.clear()
+        return found
+
+
+def _profiled(work: Work, pause: Pause, folder: Path) -> None:
+    ours.end_by_table(work)
+    spans = Spans()
+    spans.around(LocalPolicy, "sample", "sampling: the cache and the rows")
+    spans.around(sampler, "_draw", "sampling: head and draw")
+    spans.around(
+        LlamaModel,
+        "forward",
+        lambda: "training: forward" if torch.is_grad_enabled() else "sampling: model",
+    )
+    spans.around(LocalPolicy, "texts", "tokens to text")
+    spans.around(ScoringPool, "score", "scoring")
+    spans.around(update, "token_logprobs", "training: head")
+    spans.around(torch.Tensor, "backward", "training: backward, its recomputations included")
+    spans.around(update, "of_update", "diagnostics")
+    spans.around(update, "summed_and_clipped", "gradient norm")
+    spans.around(torch.optim.AdamW, "step", "optimiser")
+    spans.around(Records, "append", "records on disk")
+    program = {"name": "plain", "steps": 10**6}
+    ours.run(work, folder, program, ours.GRPO).train(observer=_Observer(pause, spans))
+
+
+class _Observer(ours.Observer):
+    def __init__(self, pause: Pause, spans: Spans) -> None:
+        super().__init__(pause)
+        self.spans = spans
+
+    def on_step(self, step: int, total: int | None, metrics: Mapping[str, float]) -> None:
+        self.pause(**self.spans.taken())
