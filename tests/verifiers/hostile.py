@@ -102,11 +102,12 @@ def look_alikes() -> Iterator[str]:
     zeros = (0x0660, 0x06F0, 0x07C0, 0x0966, 0x0E50, 0xFF10, 0x1D7CE, 0x1D7D8, 0x1D7F6, 0x1FBF0)
     for zero in zeros:
         yield "".join(chr(zero + int(digit)) for digit in GOLD)
-    yield from ("①②③④⑤⑥", "¹²³⁴⁵⁶", "₁₂₃₄₅₆", "ⅠⅡⅢⅣⅤⅥ", "一二三四五六", "l23456", "I23456", "12345б",
-                "12З456", "1234S6")  # fmt: skip
+    yield from ("①②③④⑤⑥", "¹²³⁴⁵⁶", "₁₂₃₄₅₆", "ⅠⅡⅢⅣⅤⅥ", "一二三四五六", "l23456", "I23456", 
+                "12345б", "12З456", "1234S6")  # fmt: skip
     between = (
         "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u180e", "\u0301",
-        "\u20dd", "\ufe0f", "\U000e0031", "\x00", "\x08", "\x1b[0m", "\x7f", "\ud800", "\n", "\u2028",
+        "\u20dd", "\ufe0f", "\U000e0031", "\x00", "\x08", "\x1b[0m", "\x7f", "\ud800", "\n",
+        "\u2028",
     )  # fmt: skip
     for mark in between:
         yield mark.join(GOLD)
@@ -114,7 +115,12 @@ def look_alikes() -> Iterator[str]:
     for mark in ("\u202e", "\u202d", "\u2066", "\u2067", "\u200f", "\u061c"):
         yield f"{mark}{GOLD[::-1]}\u202c"
         yield f"{mark * 10_000}7"
-    yield from ("\ufdfa" * 10_000, "\u0390" * 10_000, "Z" + "\u0335" * 50_000, "\U0001f468\u200d" * 9_000)
+    yield from (
+        "\ufdfa" * 10_000,
+        "\u0390" * 10_000,
+        "Z" + "\u0335" * 50_000,
+        "\U0001f468\u200d" * 9_000,
+    )
 
 
 @family
@@ -123,7 +129,8 @@ def code() -> Iterator[str]:
                 "eval('9**9**9')", "[0]*10**12", "'a'*10**12", "open('/etc/passwd').read()",
                 "while True: pass", "(lambda f: f(f))(lambda f: f(f))", "input()", "breakpoint()",
                 "quit()", "raise SystemExit", "().__class__.__mro__[1].__subclasses__()",
-                "f'{9**9**9}'", "int('9'*10**7)", "range(10**18)[-1]", "globals().clear()"):  # fmt: skip
+                "f'{9**9**9}'", "int('9'*10**7)", "range(10**18)[-1]", "globals().clear()",
+                ):  # fmt: skip
         yield act
         yield f"${act}$"
         yield f"\\text{{{act}}}"
@@ -147,7 +154,8 @@ def data() -> Iterator[str]:
 
 @family
 def a_megabyte() -> Iterator[str]:
-    for unit in ("a", "7", " ", "\n", "\x00", "é", "\U0001f600", "\ud800", "7 ", "7\n", "7,", "a b ",
-                 "\\", "{", "}", "$", "#", "####", "\\boxed{7} ", "#### 7\n", "```\n", "Answer: 7\n",
-                 "x = 7. ", "\\frac12", "%", "&", "-", "−", "\u202e7", "(7)"):  # fmt: skip
+    for unit in ("a", "7", " ", "\n", "\x00", "é", "\U0001f600", "\ud800", "7 ", "7\n", "7,",
+                 "a b ", "\\", "{", "}", "$", "#", "####", "\\boxed{7} ", "#### 7\n", "```\n",
+                 "Answer: 7\n", "x = 7. ", "\\frac12", "%", "&", "-", "−", "\u202e7",
+                 "(7)"):  # fmt: skip
         yield (unit * (MEGABYTE // len(unit) + 1))[:MEGABYTE]
