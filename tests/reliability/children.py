@@ -24,7 +24,7 @@ class Ended:
 
     def result(self) -> Any:
         """What it gave; anything else fails."""
-        assert not (self.killed or self.refused or self.broke), self
+        assert self == Ended(gave=self.gave), self
         return self.gave
 
 

@@ -25,6 +25,7 @@ class Faults:
         """At operation `strike`, from 1: "kill", "torn", or an errno that is raised."""
         self.root, self.strike, self.how = str(root), strike, how
         self.count, self.last = 0, ""  # the file that was opened last to write
+        self.published: list[tuple[int, str]] = []  # operations that made a checkpoint appear
         self._write, self._flush = safetensors.torch.serialize_file, os.fsync
         safetensors.torch.serialize_file = self._serialize
         os.fsync = self._fsync
@@ -38,6 +39,8 @@ class Faults:
                 self.last = str(path)
         elif event in EVENTS and (self._ours(arguments[0]) or _in_open_directory(event, arguments)):
             self._operation(str(arguments[0]))
+            if event == "os.rename" and Path(arguments[1]).name.startswith("step-"):
+                self.published.append((self.count, Path(arguments[1]).name))
 
     def _ours(self, path: Any) -> bool:
         return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self.root)

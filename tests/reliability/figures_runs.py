@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
-from .runs import PROGRAMS, Run, prepared, trained_alone
+from jumar.engines.local.checkpoint import newest
+
+from .runs import PROGRAMS, Run, Whole, prepared, trained_alone
 from .spoiling import HARMS, alters, bomb_went_off, ends_well, spoil
 from .tally import Tally
 
@@ -28,38 +30,66 @@ def place() -> Iterator[Path]:
         yield prepared(Path(made))
 
 
-def cut_and_resumed(run: Run, home: Path, left: object, strike: int, how: str | int) -> None:
-    """A fault at one file operation, and the same bits after going on."""
-    struck = run.struck(home, strike, how)
-    if isinstance(how, int):
-        assert struck.refused, f"no clear error: {struck.broke[-300:] or 'it went on'}"
-    else:
-        assert struck.killed or struck.gave, struck
-    assert run.resumed(home).result() == left, "other bits"
-    shutil.rmtree(home)
+class Attempts:
+    """Runs below one directory, each in homes of its own."""
+
+    def __init__(self, at: Path, tally: Tally) -> None:
+        self.at, self.tally = at, tally
+
+    def undisturbed(self, run: Run) -> Whole:
+        """One that nothing happens to."""
+        with self.home("whole") as home:
+            return run.undisturbed(home)
+
+    def cut(self, name: str, run: Run, whole: Whole, strike: int, how: str | int) -> None:
+        """A fault at one file operation: nothing that was finished is lost, and the same bits."""
+
+        def work() -> None:
+            with self.home("cut") as home:
+                struck = run.struck(home, strike, how)
+                if isinstance(how, int):
+                    said = struck.broke.strip().splitlines()[-1:] or ["it went on"]
+                    same = struck.gave is not None and struck.gave["left"] == whole.left
+                    assert struck.refused or same, f"no clear error: {said[0]}"
+                else:
+                    assert struck.killed, struck.refused or struck.broke or "it went on"
+                there = newest(home / "run" / "checkpoints")
+                wanted = whole.newest(strike) if not struck.gave else there and there.name
+                assert (there and there.name) == wanted, f"{there} is the newest, not {wanted}"
+                assert run.resumed(home).result() == whole.left, "other bits"
+
+        fault = os.strerror(how) if isinstance(how, int) else how
+        self.tally.attempt(f"{name}, {fault} at file operation {strike}", work)
+
+    @contextmanager
+    def home(self, name: str) -> Iterator[Path]:
+        """A directory that is gone afterwards."""
+        try:
+            yield self.at / name
+        finally:
+            shutil.rmtree(self.at / name, ignore_errors=True)
 
 
 def bit_exact_resume() -> tuple[int, int, list[str]]:
     """Every algorithm and every program is killed (SIGKILL) at file operations all over its run,
-    at least one in each step and stage, and resumed: it survives where every weight, moment and
-    state, and every sampled token, reward and metric, is bit for bit that of the undisturbed run.
+    one in each third or twelfth of them, and resumed: it survives where every weight, moment and
+    state, every sampled token, reward and metric is bit for bit that of the undisturbed run.
     """
     tally = Tally()
     with place() as at:
+        attempts = Attempts(at, tally)
         runs = {name: Run.of_program(at, name) for name in PROGRAMS}
         runs |= {name: Run.of_algorithm(at, name, STEPS) for name in trained_alone()}
         for name, run in runs.items():
-            left, operations = run.undisturbed(at / "whole")
-            shutil.rmtree(at / "whole")
+            whole = attempts.undisturbed(run)
             parts = 12 if name in PROGRAMS else STEPS
             draw = random.Random(name)
             for part in range(parts):
-                strike = draw.randrange(
-                    operations * part // parts, operations * (part + 1) // parts
+                first, last = (
+                    whole.operations * part // parts,
+                    whole.operations * (part + 1) // parts,
                 )
-                with tally.trying(f"{name} killed at file operation {strike + 1}"):
-                    cut_and_resumed(run, at / "cut", left, strike + 1, "kill")
-                shutil.rmtree(at / "cut", ignore_errors=True)
+                attempts.cut(name, run, whole, draw.randrange(first, last) + 1, "kill")
     return tally.result
 
 
@@ -70,49 +100,53 @@ def crash_points() -> tuple[int, int, list[str]]:
     """
     tally = Tally()
     with place() as at:
+        attempts = Attempts(at, tally)
         for name in ("plain", "ratchet"):
             run = Run.of_program(at, name)
-            left, operations = run.undisturbed(at / "whole")
-            shutil.rmtree(at / "whole")
-            for strike in range(1, operations + 1):
+            whole = attempts.undisturbed(run)
+            for strike in range(1, whole.operations + 1):
                 for how in ("kill", "torn"):
-                    with tally.trying(f"{name}, {how} at file operation {strike}"):
-                        cut_and_resumed(run, at / "cut", left, strike, how)
-                    shutil.rmtree(at / "cut", ignore_errors=True)
+                    attempts.cut(name, run, whole, strike, how)
     return tally.result
 
 
 def spoiled_files() -> tuple[int, int, list[str]]:
-    """Each file of runs that were killed halfway is cut, emptied, has a bit flipped, is removed,
-    replaced by that of another run and replaced by a pickle that leaves a mark; foreign files are
-    added. It survives where resuming refuses and names the file or its directory, or ends in the
-    same bits because nothing reads the file; and where no pickle was loaded.
+    """Each file of runs that were killed halfway is halved, emptied, has a bit flipped, is removed,
+    replaced by that of another run or by a pickle that leaves a mark, or gets a pickle beside it.
+    It survives where resuming refuses and names the file or its directory, or ends in the same bits
+    because nothing reads the file; and where no pickle was loaded.
     """
     tally = Tally()
     with place() as at:
+        attempts = Attempts(at, tally)
         for name in ("ratchet", "erpd weak"):
             run, other = Run.of_program(at, name), Run.of_program(at, name, seed=1)
-            left, operations = run.undisturbed(at / "whole")
-            strike = operations * 3 // 4
-            run.struck(at / "cut", strike, "kill")
-            other.struck(at / "other", strike, "kill")
-            for file in sorted(path for path in (at / "cut").rglob("*") if path.is_file()):
-                for harm in HARMS:
-                    home = at / "spoiled"
-                    shutil.copytree(at / "cut", home)
-                    inside = home / file.relative_to(at / "cut")
-                    twin = at / "other" / file.relative_to(at / "cut")
-                    if not alters(inside, harm, twin):
-                        shutil.rmtree(home)
-                        continue
-                    with tally.trying(f"{name}: {file.relative_to(at / 'cut')} {harm}"):
-                        spoil(inside, harm, twin)
-                        ends_well(run.resumed(home), inside, left)
-                        assert not bomb_went_off(), "a pickle was loaded"
-                    shutil.rmtree(home)
-            for directory in ("whole", "cut", "other"):
-                shutil.rmtree(at / directory)
+            whole = attempts.undisturbed(run)
+            with attempts.home("cut") as cut, attempts.home("other") as foreign:
+                run.struck(cut, whole.operations * 3 // 4, "kill")
+                other.struck(foreign, whole.operations * 3 // 4, "kill")
+                for file in sorted(path for path in cut.rglob("*") if path.is_file()):
+                    for harm in HARMS:
+                        inside = file.relative_to(cut)
+                        if alters(file, harm, foreign / inside):
+                            spoiled(attempts, name, run, whole.left, (cut, foreign, inside), harm)
     return tally.result
+
+
+def spoiled(
+    attempts: Attempts, name: str, run: Run, left: object, where: tuple[Path, ...], harm: str
+) -> None:
+    """One harm to one file."""
+    cut, foreign, inside = where
+
+    def work() -> None:
+        with attempts.home("spoiled") as home:
+            shutil.copytree(cut, home)
+            spoil(home / inside, harm, foreign / inside)
+            ends_well(run.resumed(home), home / inside, left)
+            assert not bomb_went_off(), "a pickle was loaded"
+
+    attempts.tally.attempt(f"{name}: {inside} {harm}", work)
 
 
 def refusing_disks() -> tuple[int, int, list[str]]:
@@ -122,17 +156,14 @@ def refusing_disks() -> tuple[int, int, list[str]]:
     """
     tally = Tally()
     with place() as at:
+        attempts = Attempts(at, tally)
         for name in ("plain", "ratchet", "a_star_po", "erpd strong"):
             run = Run.of_program(at, name)
-            left, operations = run.undisturbed(at / "whole")
-            shutil.rmtree(at / "whole")
+            whole = attempts.undisturbed(run)
             for refusal in REFUSALS:
-                points = random.Random(name).sample(range(1, operations + 1), POINTS)
+                points = random.Random(name).sample(range(1, whole.operations + 1), POINTS)
                 for strike in sorted(points):
-                    what = f"{name}, {os.strerror(refusal)} at file operation {strike}"
-                    with tally.trying(what):
-                        cut_and_resumed(run, at / "cut", left, strike, refusal)
-                    shutil.rmtree(at / "cut", ignore_errors=True)
+                    attempts.cut(name, run, whole, strike, refusal)
     return tally.result
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ class Here:
         return {"seconds_p50": 0.0, "seconds_p99": 0.0}
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing happened to."""
+
+    left: dict[str, Any]  # what there is at its end
+    operations: int  # on files
+    published: list[tuple[int, str]]  # the operations after which there was a checkpoint more
+
+    def newest(self, strike: int) -> str | None:
+        """The last checkpoint of those that were there before an operation."""
+        there = [name for count, name in self.published if count < strike]
+        return there[-1] if there else None
+
+
 class Run:
     """One run that can be begun in many directories, and ends in the same bits in all of them."""
 
@@ -98,15 +113,15 @@ class Run:
 
         def work() -> dict[str, Any]:
             faults = Faults(home, strike, how)
-            return {"left": self.go(home), "operations": faults.count}
+            left = self.go(home)
+            return {"left": left, "operations": faults.count, "published": faults.published}
 
         home.mkdir(exist_ok=True)
         return in_child(work)
 
-    def undisturbed(self, home: Path) -> tuple[dict[str, Any], int]:
-        """(what it leaves, how many file operations it makes)"""
-        found = self.struck(home, 0, "kill").result()
-        return found["left"], found["operations"]
+    def undisturbed(self, home: Path) -> "Whole":
+        """One that nothing happens to."""
+        return Whole(**self.struck(home, 0, "kill").result())
 
     def resumed(self, home: Path) -> Ended:
         """After a fault: go on to the end."""

@@ -1,28 +1,32 @@
 """Counts what a figure tried, and shows how far it is."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 
 class Tally:
-    """`with tally.trying("what"):` counts one attempt; it survived where nothing was raised."""
+    """`tally.attempt("what", work)` survives where `work` raises nothing."""
+
+    every = 1  # of so many attempts one is made; the tests of the default suite make few
 
     def __init__(self) -> None:
-        self.tried, self.notes = 0, list[str]()
+        self.planned, self.tried, self.notes = 0, 0, list[str]()
 
-    @contextmanager
-    def trying(self, what: str) -> Iterator[None]:
-        """One attempt; AssertionError and any other exception mean that it did not survive."""
+    def attempt(self, what: str, work: Callable[[], object]) -> None:
+        """Make one attempt."""
+        self.planned += 1
+        if self.planned % self.every:
+            return
         self.tried += 1
-        if sys.stderr.isatty() or self.tried % 100 == 0:
-            print(f"\r  {self.tried} tried, {len(self.notes)} not survived", end="",
-                  file=sys.stderr, flush=True)  # fmt: skip
         try:
-            yield
+            work()
         except Exception as error:
             words = (str(error).strip().splitlines() or [type(error).__name__])[0]
             self.notes.append(f"{what}: {words[:200]}")
+            print(f"\r  {self.notes[-1]}", file=sys.stderr)
+        if self.tried % 25 == 0:
+            said = f"\r  {self.tried} tried, {len(self.notes)} not survived"
+            print(said, end="", file=sys.stderr, flush=True)
 
     @property
     def result(self) -> tuple[int, int, list[str]]:

@@ -250,8 +250,9 @@ def remove_directory(path: Path) -> None:
         return
     # renamed first: half a directory must not look like a checkpoint
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"
-    os.rename(path, unfinished)
-    shutil.rmtree(unfinished)
+    with disk.clear_errors(path):
+        os.rename(path, unfinished)
+        shutil.rmtree(unfinished)
 
 
 def _runs_elsewhere(owner: str) -> bool:

@@ -57,9 +57,9 @@ def check_inputs(file: Path, now: Mapping[str, str]) -> None:
         write_json(file, dict(now))
     elif changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
         raise ConfigurationError(
-            f"The run in {file.parent} was started with another {' and another '.join(changed)}, "
-            "but what it learned has to go on from the same, or it would be a mixture of two runs. "
-            "Restore what was changed, or start a new run with another --out."
+            f"The run in {file.parent} was started with other inputs: {', '.join(changed)} changed "
+            "since, but what it learned has to go on from the same, or it would mix two runs. "
+            "Restore them, or start a new run with another --out."
         )
 
 

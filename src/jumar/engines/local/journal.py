@@ -65,7 +65,7 @@ def _stored(record: Path) -> dict[str, Any] | None:
         stored: dict[str, Any] = json.loads(record.read_bytes())
         if stored.pop("sha256", None) == digest(stored):
             return stored
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         pass
     raise EngineError(
         f"The record {record} was changed after it was written, but it tells what a finished stage "
