@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jumar import algorithms
+from jumar import algorithms, bench
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS, DOCS = ROOT / "tests", ROOT / "docs"
@@ -115,9 +115,11 @@ def released() -> set[str]:
 
 @cache
 def learned() -> set[str]:
-    """Algorithms whose bench says that they gained on the base."""
-    file = DOCS / "results" / "bench" / "learned.json"
-    return set(json.loads(file.read_text())) if file.is_file() else set()
+    """Algorithms whose interval in the bench lies above the base."""
+    store = DOCS / "results" / "bench"
+    if not (store / "base-seed0.json").is_file():
+        return set()
+    return set(bench.learned(bench.found(store)))
 
 
 def _tests(tree: ast.Module) -> Iterator[ast.FunctionDef]:

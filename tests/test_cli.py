@@ -66,7 +66,7 @@ def test_help_lists_and_refusals_answer_without_torch(command: str) -> None:
 def test_the_commands_are_these() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert names == {
-        "train", "eval", "list", "show", "check", "compare", "report", "reproduce", "plan",
+        "train", "eval", "list", "show", "check", "compare", "report", "reproduce", "plan", "bench",
     }  # fmt: skip
 
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from jumar import algorithms
+from jumar import algorithms, programs
 from jumar.algorithm import Algorithm, compute_signals, policy_loss
+from jumar.engines.local.provision import PROVIDED_HERE
 from jumar.errors import MissingColumnError
 from jumar.pieces import piece
 from jumar.rewards import verifier_reward
@@ -302,6 +303,14 @@ def test_the_slot_that_the_card_names_is_not_at_its_default(subject: str) -> Non
     slot = next((f for f in fields(Algorithm) if f.name == card_of(subject).changes), None)
     if slot is not None and slot.name != "surrogate":  # which has no default
         assert getattr(algorithms.get(SUBJECTS[subject].name), slot.name) != slot.default
+
+
+@law
+def test_columns_that_no_engine_gives_are_on_the_card(subject: str) -> None:
+    made = {column for program in programs.names() for column in programs.made(program)}
+    made |= {"signal"}  # of the verb log_ratio
+    needs = algorithms.get(SUBJECTS[subject].name).reads - PROVIDED_HERE - made
+    assert sorted(needs) == sorted(card_of(subject).needs)
 
 
 def card_of(subject: str) -> algorithms.Card:

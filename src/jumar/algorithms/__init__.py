@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jumar.algorithm import Algorithm
 
 _FOLDER = Path(__file__).parent
-_LABELS = ("Paper", "Code", "Departs", "Elsewhere", "Changes", "Also called")
+_LABELS = ("Paper", "Code", "Departs", "Elsewhere", "Changes", "Needs", "Also called")
 CHANGES = {  # what a card may say under Changes: a slot of the record, or a kind of learning
     "advantage": "Advantages: what a response is compared with",
     "token_weight": "Weights: how much each token counts",
@@ -58,13 +58,20 @@ class Card:
     title: str
     idea: str
     formula: str
-    labels: Mapping[str, str]  # of _LABELS, in their order; Also called where there is such a name
+    labels: Mapping[
+        str, str
+    ]  # of _LABELS, in their order; the last two only where there is such a thing
     settings: Mapping[str, str]
 
     @property
     def changes(self) -> str:
         """The key of `CHANGES` under which tables list it."""
         return self.labels["Changes"].rstrip(".")
+
+    @property
+    def needs(self) -> list[str]:
+        """Columns that it reads and no engine here gives."""
+        return re.findall(r"`(\w+)`", self.labels.get("Needs", ""))
 
     @property
     def aliases(self) -> list[str]:

@@ -8,7 +8,7 @@ The factor is 1 at m = n and falls on both sides of it, to 0.87 at m = 2 n. It m
 wrong answer gains by calling nothing.
 
 Paper: Wang et al. 2025, Acting Less is Reasoning More! Teaching Model to Act Efficiently, arXiv:2504.14870.   Code: none released that we could read.
-Departs: n is of this rollout's group, the paper keeps the smallest over epochs. alpha = 1.0 and c = 1.0 are ours, the paper's we have not seen. The clips and kl_coef = 0.0 are ours, eps = 1e-6 is verl's. `tool_calls` is for an engine with tools to give.   Elsewhere: absent from TRL and verl. The paper's OTC-PPO has cos(pi m / (2 m + c)) for every n.   Changes: reward.
+Departs: n is of this rollout's group, the paper keeps the smallest over epochs. alpha = 1.0 and c = 1.0 are ours, the paper's we have not seen. The clips and kl_coef = 0.0 are ours, eps = 1e-6 is verl's.   Elsewhere: absent from TRL and verl. The paper's OTC-PPO has cos(pi m / (2 m + c)) for every n.   Changes: reward.   Needs: `tool_calls`, which no engine here gives.
 """
 
 import math

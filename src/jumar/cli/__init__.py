@@ -256,6 +256,42 @@ def reproduce(
 
 @app.command(
     epilog=_examples(
+        "jumar bench",
+        "jumar bench grpo owpo --out again",
+        "jumar bench --check",
+    )
+)
+def bench(
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ALGORITHM...]", help="Names of `jumar list algorithms`: all."),
+    ] = None,
+    scale: Annotated[str, typer.Option(metavar="S", help="tiny is the only one.")] = "tiny",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Records and page are kept here.")
+    ] = Path("docs/results"),
+    work: Annotated[
+        Path, typer.Option(metavar="DIR", help="Run directories are made here.")
+    ] = Path("runs/bench"),
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs at a time, one thread each.")
+    ] = 2,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare the page with its records.")
+    ] = False,
+) -> None:
+    """Train every algorithm on the same work: same budget, same tuning, three seeds.
+
+    What is finished is kept: stop it and give the same command again.
+    """
+    from jumar.cli.benching import bench_and_write
+
+    with reported():
+        bench_and_write(algorithm or [], scale, out, work, jobs, check=check)
+
+
+@app.command(
+    epilog=_examples(
         "jumar check --task gym:chain_sum",
         'jumar check --task "gsm8k?test=test.jsonl&train=train.jsonl" --limit 200',
     )

@@ -27,12 +27,15 @@ def _algorithms() -> list[dict[str, Any]]:
     rows = []
     for card in map(algorithms.card, algorithms.names()):
         also = f" (also called {', '.join(card.aliases)})" if card.aliases else ""
+        needs = f" (needs {', '.join(card.needs)}, which no engine gives yet)" if card.needs else ""
         rows.append(
             {
                 "name": card.name,
-                "description": card.idea + also,
+                "description": card.idea + also + needs,
                 "title": card.title,
                 "also_called": card.aliases,
+                "changes": card.changes,
+                "needs": card.needs,
                 "paper": card.labels["Paper"],
                 "settings": dict(card.settings),
             }

@@ -27,7 +27,7 @@ def page(study: Study, store: Path) -> str:
         "## Tuning",
         _tuning(study, records),
         "## Where it comes from",
-        _provenance(study, records),
+        provenance(study, records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -75,7 +75,8 @@ def _written(settings: Mapping[str, Any], path: str = "") -> str:
     return " ".join(parts)
 
 
-def _provenance(study: Study, records: Records) -> str:
+def provenance(study: Study, records: Records) -> str:
+    """How many runs, on which versions and machine, of which tasks."""
     made = [r["made"] for by_seed in records.by_arm.values() for r in by_seed.values()]
     each = {key: ", ".join(sorted({m[key] for m in made})) for key in made[0]} if made else {}
     runs = sum(len(by_seed) for arm, by_seed in records.by_arm.items() if arm != "base")

@@ -74,6 +74,13 @@ class Runner:
             return left + sum(arm.seeds for arm in self.study.arms)
         return sum(not self._done(job) for job in self.planned())
 
+    def tuned(self) -> bool:
+        """Whether all that the arms' own recipes wait for is there."""
+        first = [self._base(), *self._tuning(on_foundations=False)]
+        if not all(map(self._done, first)):
+            return False
+        return all(map(self._done, [*self._foundations(), *self._tuning(on_foundations=True)]))
+
     def records(self) -> Records:
         """Those of the study's own runs, and of no others that lie beside them."""
         jobs = [
@@ -90,7 +97,7 @@ class Runner:
     # ------------------------------------------------------------------ the jobs
 
     def _job(self, arm: str, seed: int, recipe: Mapping[str, Any], *, score: bool = True) -> Job:
-        more = [self._foundation(name).config for name in _named(recipe)]
+        more = [self._foundation(name).config for name in foundations_of(recipe)]
         config = self.study.config(recipe, *more)
         return Job(arm=arm, seed=seed, recipe=recipe, config=config, score=score)
 
@@ -114,7 +121,7 @@ class Runner:
                 merged(self.study.arm(arm).recipe, settings), score=False,
             )
             for arm, tried in self.study.tuning.items()
-            if bool(_named(self.study.arm(arm).recipe)) == on_foundations
+            if bool(foundations_of(self.study.arm(arm).recipe)) == on_foundations
             for number, settings in enumerate(tried)
         ]  # fmt: skip
 
@@ -235,7 +242,7 @@ class Runner:
         return None
 
 
-def _named(recipe: Mapping[str, Any]) -> list[str]:
+def foundations_of(recipe: Mapping[str, Any]) -> list[str]:
     """The foundations that a recipe names."""
     return sorted(set(re.findall(r"@(\w+)/", json.dumps(recipe))))
 

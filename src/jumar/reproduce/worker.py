@@ -79,7 +79,7 @@ def run_record(job: Mapping[str, Any]) -> dict[str, Any]:
         "steps": len(steps),
         "time": times(directory, steps),
         "tokens": sum(row["sampled_tokens"] for row in steps) + spent(directory, "sampled_tokens"),
-        "curve": [[row["step"], row["reward"], row.get("kl"), row["entropy"]] for row in steps],
+        "curve": [[row["step"], row["reward"], row.get("kl"), row.get("entropy")] for row in steps],
         "surrogate": [row.get("surrogate") for row in steps],
         "validation": curve,
         "reversed": [row["reversed"] for row in steps if "reversed" in row],
