@@ -77,10 +77,10 @@ SMALL = [
 ]
 
 
-def theirs(algorithm: Algorithm, case: Case, folder: Path) -> Found:
-    """One optimiser step by verl's trainer."""
+def theirs(algorithm: Algorithm, case: Case, folder: Path, *overrides: str) -> Found:
+    """One optimiser step by verl's trainer, with further settings."""
     with standing_in() as queue:
-        return models().step(algorithm, queue, case, folder)[0]
+        return models().step(algorithm, queue, case, folder, *overrides)[0]
 
 
 @cache
@@ -104,10 +104,10 @@ class Host:
         self.gradients = Recorded(self.policy)
 
     def step(
-        self, algorithm: Algorithm, queue: Queue, case: Case, folder: Path
+        self, algorithm: Algorithm, queue: Queue, case: Case, folder: Path, *overrides: str
     ) -> tuple[Found, Mapping[str, Any]]:
         """The first optimiser step on the case's rollout, and verl's metrics."""
-        trainer = self.trainer(queue, section(algorithm, case, folder))
+        trainer = self.trainer(queue, [*section(algorithm, case, folder), *overrides])
         metrics: dict[str, Any] = {}
         if trainer.fixed is None:
             sample(queue, case, teacher=trainer.config.distillation.enabled)

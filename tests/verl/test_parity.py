@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jumar import algorithms
+from jumar.correction import corrected
 from jumar.engines.verl import signals
 from jumar.engines.verl.loss import JumarLoss
 from jumar.engines.verl.worker import JumarTrainingWorker
@@ -19,6 +20,15 @@ from parity.records import check, host, stored
 @pytest.mark.parametrize("name", algorithms.names())
 def test_verl_gives_our_loss_and_our_gradients(name):
     check("verl", name)
+
+
+def test_a_correction_for_the_sampler_gives_ours(tmp_path):
+    record = corrected(algorithm("owpo"), kind="truncated", ratio_max=1.02)
+    plain, wanted = ours(algorithm("owpo"), case()), ours(record, case())
+    assert difference(plain, wanted).gradient > 0.01
+    asked = ["+jumar.correction.kind=truncated", "+jumar.correction.ratio_max=1.02"]
+    found = host("verl").theirs(algorithm("owpo"), case(), tmp_path, *asked)
+    assert max(difference(wanted, found)) < stored("verl")["tolerance"]
 
 
 def late(row: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from jumar import algorithms
+from jumar.correction import corrected
 from jumar.engines.local.stored import FixedBatch as Stored
 from jumar.engines.local.stored import write_column
 from jumar.engines.verl import columns, provision, replay, signals, values
@@ -31,7 +32,7 @@ def verl_config(**changed: Any) -> Any:
         fsdp_config={"ulysses_sequence_parallel_size": 1},
     )  # fmt: skip
     actor.get = vars(actor).get
-    rollout = record(top_p=1, top_k=-1, temperature=1.0)
+    rollout = record(top_p=1, top_k=-1, temperature=1.0, calculate_log_probs=True)
     found = record(
         actor_rollout_ref=record(actor=actor, rollout=rollout),
         algorithm=record(
@@ -64,6 +65,11 @@ def test_an_algorithm_is_a_name_or_a_mapping_with_settings():
     assert read({"algorithm": "owpo"}).record() == algorithms.owpo()
     given = read({"algorithm": {"name": "owpo", "w_max": 4.0}})
     assert given.record() == algorithms.owpo(w_max=4.0)
+
+
+def test_a_correction_for_the_sampler_is_part_of_the_algorithm():
+    given = read({"algorithm": "owpo", "correction": {"kind": "masked", "ratio_max": 3.0}})
+    assert given.record() == corrected(algorithms.owpo(), kind="masked", ratio_max=3.0)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,13 @@ def test_a_teacher_that_answers_at_another_temperature_is_refused():
     config = verl_config(distillation__enabled=True, actor_rollout_ref__rollout__temperature=0.7)
     with pytest.raises(ConfigurationError, match=r"its teacher answers at 1.*temperature=1"):
         check("kdrl", config=config)
+
+
+def test_log_probs_that_the_sampler_does_not_keep_are_refused():
+    config = verl_config(actor_rollout_ref__rollout__calculate_log_probs=False)
+    with pytest.raises(ConfigurationError, match=r"Set .*calculate_log_probs=True"):
+        check("owpo", config=config, correction={"kind": "truncated"})
+    check("owpo", config=config)
 
 
 def test_a_group_that_ranks_would_tear_apart_is_refused():

@@ -124,6 +124,12 @@ def _check_sampling(algorithm: Algorithm, verl: Any) -> None:
             "another distribution than the one that was sampled. Set "
             "actor_rollout_ref.rollout.top_p=1 and top_k=-1."
         )
+    if "rollout_logprobs" in algorithm.reads and not rollout.calculate_log_probs:
+        raise ConfigurationError(
+            f"`{algorithm.name}` reads the sampler's log-probs, but verl is told not to keep them. "
+            "Its weights are made of them. Set "
+            "actor_rollout_ref.rollout.calculate_log_probs=True."
+        )
     if "teacher_logprobs" in algorithm.reads and rollout.temperature != 1:
         raise ConfigurationError(
             f"verl samples at temperature {rollout.temperature}, but its teacher answers at 1, and "
@@ -170,7 +176,8 @@ def _check_terms(algorithm: Algorithm, verl: Any) -> None:
         raise ConfigurationError(
             f"verl is told to add terms of its own, but the whole loss is `{algorithm.name}`'s. "
             f"They would be left out without a word. Write {' '.join(asked)}, and give "
-            f"coefficients to the algorithm (`jumar show {algorithm.name}`)."
+            f"coefficients to the algorithm (`jumar show {algorithm.name}`), or "
+            "+jumar.correction.kind=truncated for the sampler's log-probs."
         )
 
 

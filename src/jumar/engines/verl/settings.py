@@ -3,6 +3,7 @@
 +jumar.algorithm.name=owpo +jumar.algorithm.w_max=4.0
 +jumar.algorithm.name=a_star_po +jumar.values.file=rewards.safetensors
 +jumar.algorithm.name=erpd_student +jumar.batch=DIRECTORY +jumar.signal=DIRECTORY
++jumar.algorithm.name=owpo +jumar.correction.kind=truncated
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from pydantic import Field, ValidationError
 
 from jumar import algorithms
 from jumar.algorithm import Algorithm
-from jumar.engines.settings import Settings
+from jumar.correction import corrected
+from jumar.engines.settings import CorrectionSettings, Settings
 from jumar.errors import ConfigurationError, nearest
 
 
@@ -28,6 +30,7 @@ class VerlSettings(Settings):
     """Everything under `jumar`."""
 
     algorithm: str | dict[str, Any]
+    correction: CorrectionSettings = CorrectionSettings()
     values: ValueSettings | None = None
     columns: tuple[str, ...] = ()  # numbers that `extra_info` or the reward function gives
     reward_parts: tuple[str, ...] = ()  # which of those are the parts of the score
@@ -42,10 +45,9 @@ class VerlSettings(Settings):
         return {*self.columns, *values, *({"reward_parts"} if self.reward_parts else ())}
 
     def record(self) -> Algorithm:
-        """The algorithm itself."""
-        if isinstance(self.algorithm, str):
-            return algorithms.get(self.algorithm)
-        return algorithms.get(**self.algorithm)
+        """The algorithm itself, corrected for the sampler where that is asked for."""
+        given = {"name": self.algorithm} if isinstance(self.algorithm, str) else self.algorithm
+        return corrected(algorithms.get(**given), **dict(self.correction))
 
 
 def read(given: Mapping[str, Any] | None) -> VerlSettings:
