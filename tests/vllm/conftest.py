@@ -19,10 +19,12 @@ from letters import write_model
 
 from jumar.engines.local.models import load_model
 from jumar.engines.vllm.in_process import InProcess
+from jumar.engines.vllm.weights import room_for_adapters
 from jumar.engines.vllm.weights import write_model as write_for_vllm
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 ROOM = 97  # tokens
+ADAPTED = "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
 MARK = "JUMAR_SUITE"  # a variable that processes inherit
 
 
@@ -51,7 +53,8 @@ def _nothing_left_over() -> Iterator[None]:
 
 def _mark(process: psutil.Process) -> str | None:
     with suppress(psutil.Error):
-        return process.environ().get(MARK)
+        if "multiprocessing.resource_tracker" not in " ".join(process.cmdline()):  # ends with us
+            return process.environ().get(MARK)
     return None
 
 
@@ -74,7 +77,10 @@ def engine(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     write_for_vllm(*load_model(letters), place)
     with warnings.catch_warnings(action="ignore"):  # those of vLLM's own parts
         engine = InProcess(
-            place, dtype="float32", room=ROOM, arguments={"kv_cache_memory_bytes": 2**28}
+            place,
+            dtype="float32",
+            room=ROOM,
+            arguments={"kv_cache_memory_bytes": 2**28, **room_for_adapters(ADAPTED, 4)},
         )
     yield engine
     engine.close()

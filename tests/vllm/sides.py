@@ -49,8 +49,9 @@ def texts(sampled: Sampled) -> list[tuple[int, ...]]:
 
 
 def update(model: nn.Module, size: float, seed: int) -> None:
-    """Move every weight, as an optimiser does."""
+    """Move every weight that is trained, as an optimiser does."""
     draw = torch.Generator().manual_seed(seed)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in trained:
             weight.add_(size * torch.randn(weight.shape, generator=draw))

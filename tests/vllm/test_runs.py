@@ -125,7 +125,8 @@ def server(letters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "jumar.engines.vllm", str(letters), "--port", str(port)]
-    options = ["--max-model-len", "97", "--kv-cache-memory-bytes", str(2**28), "--enforce-eager"]
+    options = ["--lora-rank", "4", "--max-model-len", "97", "--enforce-eager"]
+    options += ["--kv-cache-memory-bytes", str(2**28)]
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, *options], stdout=file, stderr=file, start_new_session=True
@@ -206,6 +207,22 @@ def meets(fault: Fault, letters: Path, server: Served, out: Path, kept: Path) ->
     return until_now - since
 
 
+def finishes(run: Run, steps: int) -> None:
+    """To the end, with every step once, and checked."""
+    said = run.ended()
+    assert run.process.returncode == 0, said
+    rows = [json.loads(line) for line in (run.out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    assert all(row["logprob/probe_gap"] < 1e-4 and row["logprob/gap"] < 1e-4 for row in rows)
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_on_a_server(letters, server, tmp_path):
+    options = ["lora.rank=4", "optimiser.learning_rate=1e-2", "program.steps=3"]
+    more = [part for option in options for part in ("--set", option)]
+    finishes(started(letters, tmp_path / "run", *server.option, *more), 3)
+
+
 @pytest.mark.slow
 def test_one_run_meets_every_fault_and_goes_on_after_each(letters, server, tmp_path):
     out = tmp_path / "run"
@@ -213,9 +230,4 @@ def test_one_run_meets_every_fault_and_goes_on_after_each(letters, server, tmp_p
     for fault, by in zip(FAULTS, resumed, strict=True):
         seconds = meets(fault, letters, server, out, tmp_path / (fault.exchange or "none"))
         noted(fault.what, seconds, fault.told or "no process is left", by)
-    run = started(letters, out)
-    said = run.ended()
-    assert run.process.returncode == 0, said
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    assert all(row["logprob/probe_gap"] < 1e-4 and row["logprob/gap"] < 1e-4 for row in rows)
+    finishes(started(letters, out), STEPS)

@@ -134,9 +134,34 @@ def test_weights_are_named_by_their_directory(vllm):
     assert server.asked == [("/collective_rpc", body)]
 
 
+def test_an_adapter_takes_the_place_of_the_last_and_is_asked(vllm, tmp_path):
+    server = vllm(complete)
+    engine = Server(server.url, patience=5)
+    for name in ("run-1", "run-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").touch()
+        within(engine, 5, lambda name=name: engine.load(tmp_path / name))
+    answers(engine, [REQUEST], patience=5)
+    (first, second, last, (_, asked)) = server.asked
+    assert first[1] == {"lora_name": "run-1", "lora_path": str(tmp_path / "run-1")}
+    assert (second[0], second[1]["lora_name"]) == ("/v1/load_lora_adapter", "run-2")
+    assert last == ("/v1/unload_lora_adapter", {"lora_name": "run-1"})
+    assert asked["model"] == "run-2"
+
+
+def test_a_server_without_room_for_adapters_is_refused(vllm, tmp_path):
+    (tmp_path / "adapter_config.json").touch()
+    server = vllm(lambda handler: handler.answer(500, b"LoRA is not enabled"))
+    engine = Server(server.url, patience=5)
+    with pytest.raises(ConfigurationError, match=r"LoRA is not enabled.*--lora-rank"):
+        within(engine, 5, lambda: engine.load(tmp_path))
+
+
 def test_a_server_without_the_route_for_weights_is_refused(vllm):
     engine = Server(vllm(lambda handler: handler.answer(404, b"")).url, patience=5)
-    with pytest.raises(ConfigurationError, match=r"no /collective_rpc.*-m jumar\.engines\.vllm"):
+    with pytest.raises(
+        ConfigurationError, match=r"refuses /collective_rpc.*-m jumar\.engines\.vllm"
+    ):
         within(engine, 5, lambda: engine.load(Path("/dev/shm/new")))
 
 

@@ -16,8 +16,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from jumar.engines.local.lora import add_adapter
+from jumar.engines.local.peft_layers import POLICY
+from jumar.engines.settings import LoraSettings
 from jumar.engines.vllm import weights
-from jumar.engines.vllm.weights import write_model, write_weights
+from jumar.engines.vllm.weights import write_adapter, write_model, write_weights
 from jumar.errors import ConfigurationError
 
 SMALL = {
@@ -81,6 +84,39 @@ def test_heads_without_a_kernel_are_padded_with_zeros(tmp_path):
     output = found[f"{attention}.o_proj.weight"].unflatten(1, (2, 32))
     own = model.state_dict()[f"{attention}.o_proj.weight"].unflatten(1, (2, 12))
     assert torch.equal(output, pad(own, (0, 20)))
+
+
+def test_an_adapter_is_padded_as_the_weights_beside_it(tmp_path):
+    pytest.importorskip("peft")
+    config = LlamaConfig(**SMALL, head_dim=12)
+    model, whole = LlamaForCausalLM(config), LlamaForCausalLM(config)
+    add_adapter(model, LoraSettings(rank=2, alpha=2), base="tiny", seed=0)
+    attention, written = "layers.0.self_attn", {}
+    for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+        layer = model.get_submodule(f"model.{attention}.{name}")
+        torch.nn.init.normal_(layer.lora_B[POLICY].weight)
+        weight = whole.get_submodule(f"model.{attention}.{name}").weight
+        weight.data = layer.get_delta_weight(POLICY)
+    write_weights(whole, tmp_path / "whole")
+    write_adapter(model, tmp_path / "adapter")
+    written, found = read(tmp_path / "whole"), read(tmp_path / "adapter")
+    for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+        first, second = (
+            found[f"base_model.model.model.{attention}.{name}.lora_{side}.weight"] for side in "AB"
+        )
+        torch.testing.assert_close(second @ first, written[f"model.{attention}.{name}.weight"])
+
+
+def test_beside_an_adapter_the_base_is_written(tmp_path):
+    pytest.importorskip("peft")
+    model = LlamaForCausalLM(LlamaConfig(**SMALL, head_dim=32))
+    write_weights(model, tmp_path / "before")
+    add_adapter(model, LoraSettings(rank=2), base="tiny", seed=0)
+    torch.nn.init.normal_(model.model.layers[0].mlp.up_proj.lora_B[POLICY].weight)
+    write_weights(model, tmp_path / "after")
+    before, after = read(tmp_path / "before"), read(tmp_path / "after")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="vLLM on a GPU has other kernels")

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 from jumar.engines.contract import Observer
 from jumar.engines.local.distributed import world
 from jumar.engines.local.models import context_length
+from jumar.engines.local.peft_layers import layers
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.settings import EngineSettings
@@ -25,7 +27,7 @@ from jumar.engines.vllm.probe import TOLERANCE
 from jumar.engines.vllm.requests import Engine
 from jumar.engines.vllm.sampler import Probed, VllmSampler
 from jumar.engines.vllm.server import Server
-from jumar.engines.vllm.weights import write_model
+from jumar.engines.vllm.weights import room_for_adapters, write_model
 from jumar.errors import ConfigurationError
 from jumar.tasks.task import Example
 
@@ -78,7 +80,7 @@ def _engine(
         observer.on_phase("Starting vLLM.")
         write_model(policy.model, policy.tokenizer, place / "model")
         room = min(context_length(policy.model) or needed + 1, needed + 1)
-        arguments = chosen.arguments
+        arguments = {**_for_adapters(policy, settings.lora.rank), **chosen.arguments}
         return InProcess(
             place / "model", dtype=settings.loading.dtype, room=room, arguments=arguments
         )
@@ -90,6 +92,10 @@ def _engine(
             "short. Start it with a larger --max-model-len, or lower the limits."
         )
     return server
+
+
+def _for_adapters(policy: LocalPolicy, rank: int | None) -> dict[str, Any]:
+    return {} if rank is None else room_for_adapters(layers(policy.model), rank)
 
 
 def _place(exchange: str | None, policy: LocalPolicy) -> str:

@@ -1,9 +1,9 @@
 """vLLM started by the run itself: the model lives in processes of its own, which end with the run.
 
 Of vLLM this uses `LLM`, its `collective_rpc` with the worker's `reload_weights`, and its
-`llm_engine` with `add_request`, `step`, `has_unfinished_requests` and `engine_core.shutdown`;
-`SamplingParams` and `RequestOutputKind`. None of them is private, but only `LLM` and
-`SamplingParams` are promised to stay.
+`llm_engine` with `add_request`, `step`, `has_unfinished_requests`, `add_lora` and
+`engine_core.shutdown`; `SamplingParams`, `RequestOutputKind` and `LoRARequest`. None
+of them is private, but only `LLM` and `SamplingParams` are promised to stay.
 """
 
 import multiprocessing
@@ -12,12 +12,14 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from jumar.engines.local.adapter_files import is_adapter
 from jumar.engines.vllm.requests import Delta, Put, Request, failed
 from jumar.errors import ConfigurationError
 
@@ -51,6 +53,7 @@ class InProcess:
             "generation_config": "vllm",  # no sampling settings of the model's own
             "enable_prefix_caching": True,  # the responses to a prompt read it once
             "skip_tokenizer_init": True,
+            "use_tqdm_on_load": False,  # it would draw a bar at every exchange
             **(ON_GPU if torch.cuda.is_available() else ON_CPU),
             **arguments,
         }
@@ -66,13 +69,15 @@ class InProcess:
             raise failed(self, error) from error
         self._family = _family(set(multiprocessing.active_children()) - before)
         self._guard = _guard(self._family)
+        self._adapter, self._numbers = None, count(1)
 
     def stream(self, requests: Sequence[Request], put: Put) -> None:
         """See `Engine`."""
         engine = self._llm.llm_engine
         for number, request in enumerate(requests):
             prompt = {"prompt_token_ids": list(request.prompt), "cache_salt": request.weights}
-            engine.add_request(str(number), prompt, _parameters(request))
+            drawn = _parameters(request)
+            engine.add_request(str(number), prompt, drawn, lora_request=self._adapter)
         while engine.has_unfinished_requests():
             for output in engine.step():
                 for delta in _deltas(output):
@@ -80,7 +85,15 @@ class InProcess:
 
     def load(self, directory: Path) -> None:
         """See `Engine`."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+        self._adapter = None
+        if not is_adapter(directory):
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            return
+        from vllm.lora.request import LoRARequest
+
+        # a number of its own, or vLLM would keep what it has; it has room for one
+        self._adapter = LoRARequest(directory.name, next(self._numbers), str(directory))
+        self._llm.llm_engine.add_lora(self._adapter)
 
     def close(self) -> None:
         """See `Engine`."""

@@ -64,7 +64,7 @@ class Engine(Protocol):
         ...
 
     def load(self, directory: Path) -> None:
-        """Exchange the weights for those of a directory."""
+        """Exchange the weights for those of a directory, or the adapter for the one there."""
         ...
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from jumar.engines.local.forward import response_logprobs
+from jumar.engines.local.models import is_adapted
 from jumar.engines.local.packing import Prompts
 from jumar.engines.local.sampler import (
     Sampled,
@@ -28,7 +29,7 @@ from jumar.engines.local.sampler import (
 )
 from jumar.engines.vllm.probe import Probe
 from jumar.engines.vllm.requests import Answer, Engine, Request, answers, within
-from jumar.engines.vllm.weights import write_weights
+from jumar.engines.vllm.weights import write_adapter, write_weights
 
 STARTING = 300.0  # seconds of patience at first, when kernels may still be compiled
 LOADING = 2**29  # bytes per second that loading is given, on top of the patience
@@ -109,9 +110,15 @@ class VllmSampler:
         return f"{self._run}-{self._count}"
 
     def _load(self, model: nn.Module) -> None:
+        adapted = is_adapted(model)
+        if adapted and self._count == 0:  # the base, which never moves
+            self._send(model, write_weights)
+        self._send(model, write_adapter if adapted else write_weights)
+
+    def _send(self, model: nn.Module, write: Callable[[nn.Module, Path], int]) -> None:
         self._count += 1
         directory = self._exchange / self._weights
-        size = write_weights(model, directory)
+        size = write(model, directory)
         seconds = self._patience + size / LOADING
         within(self._engine, seconds, lambda: self._engine.load(directory))
         shutil.rmtree(directory)

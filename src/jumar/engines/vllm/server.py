@@ -1,8 +1,9 @@
 """A vLLM server behind an address: its completions over HTTP, its weights through shared files.
 
 Of the server this uses `GET /v1/models`, `POST /v1/completions` with the fields that vLLM adds to
-OpenAI's (`return_token_ids`, `cache_salt`, `stop_token_ids`, ...), and `POST /collective_rpc`,
-which a server has in its development mode only. `python -m jumar.engines.vllm` starts one so.
+OpenAI's (`return_token_ids`, `cache_salt`, `stop_token_ids`, ...), `/v1/load_lora_adapter` and
+`/v1/unload_lora_adapter`, and `POST /collective_rpc`, which a server has in its development mode
+only. `python -m jumar.engines.vllm` starts one so.
 """
 
 import json
@@ -16,6 +17,7 @@ from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import urlsplit
 
+from jumar.engines.local.adapter_files import is_adapter
 from jumar.engines.vllm.requests import Delta, Put, Request, within
 from jumar.errors import ConfigurationError
 
@@ -43,6 +45,7 @@ class Server:
                 "correct the address."
             ) from error
         self._model, self.room = card["id"], card["max_model_len"]
+        self._asked = self._model  # or the adapter that is in use
 
     def stream(self, requests: Sequence[Request], put: Put) -> None:
         """See `Engine`."""
@@ -63,8 +66,19 @@ class Server:
 
     def load(self, directory: Path) -> None:
         """See `Engine`."""
-        body = {"method": "reload_weights", "kwargs": {"weights_path": str(directory)}}
-        with self._answer("POST", "/collective_rpc", body) as response:
+        before, self._asked = self._asked, self._model
+        if is_adapter(directory):
+            self._asked = directory.name
+            body = {"lora_name": self._asked, "lora_path": str(directory)}
+            self._post("/v1/load_lora_adapter", body)
+        else:
+            body = {"weights_path": str(directory)}
+            self._post("/collective_rpc", {"method": "reload_weights", "kwargs": body})
+        if before != self._model:
+            self._post("/v1/unload_lora_adapter", {"lora_name": before})
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> None:
+        with self._answer("POST", path, body) as response:
             response.read()
 
     def close(self) -> None:
@@ -90,7 +104,7 @@ class Server:
     def _body(self, request: Request) -> dict[str, Any]:
         drawn = request.sampling
         return {
-            "model": self._model,
+            "model": self._asked,
             "prompt": list(request.prompt),
             "n": request.count,
             "temperature": drawn.temperature,
@@ -134,10 +148,11 @@ class Server:
 
 def _refused(name: str, path: str, response: HTTPResponse) -> Exception:
     words = response.read(2000).decode(errors="replace").strip()[:300]
-    if response.status in (403, 404):
+    if response.status in (403, 404) or path == "/v1/load_lora_adapter":
         return ConfigurationError(
-            f"{name} has no {path} (HTTP {response.status}), but the run needs it. It was not "
-            f"started as {START} starts it. Start it so."
+            f"{name} refuses {path} (HTTP {response.status}: {words}), but the run needs it to "
+            f"exchange weights. It was not started for that. Start it with {START}, and for a run "
+            "with LoRA with --lora-rank, too."
         )
     return RuntimeError(f"HTTP {response.status} from {path}: {words}")
 
