@@ -89,12 +89,6 @@ CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
     "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
     "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
 }
-CORRECTED: dict[str, dict[str, Any]] = {  # one of each kind, level and slot
-    "owpo": {"kind": "truncated", "level": "token", "ratio_min": 0.8, "ratio_max": 1.25},
-    "grpo": {"kind": "masked", "level": "geometric", "ratio_min": 0.8, "ratio_max": 1.25},
-    "gspo": {"kind": "masked", "level": "token", "ratio_min": 0.5, "ratio_max": 5.0},
-    "a_star_po": {"kind": "truncated", "level": "response", "ratio_max": 1.5},
-}
 
 
 def _subjects() -> dict[str, Algorithm]:
@@ -202,7 +196,7 @@ def world(
         return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
 
     mask = torch.arange(length) < torch.randint(1, length + 1, (rows, 1), generator=g)
-    mask[0], mask[0, 2] = True, False
+    mask[0], mask[0, 2:3] = True, False
     mask[1] = False
     group = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     sample = torch.cat([torch.arange(size) for size in sizes])

@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from jumar import algorithms
 from jumar.algorithm import Algorithm
 from jumar.engines.local.forward import response_logprobs
+from jumar.engines.local.guard import Guard
 from jumar.engines.local.micro_batches import work
 from jumar.engines.local.models import new_critic
 from jumar.engines.local.sampler import Sampling
@@ -175,10 +176,19 @@ class _Recorder(Updater):
 
     loss: float = 0.0
 
-    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
+    @property
+    def _guard(self) -> "_Listening":
+        return _Listening(self.algorithm.name, self.directory, self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening(Guard):
+    recorder: _Recorder
+
+    def check(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
         if what == "loss":
-            self.loss += value.item()
-        Updater._check_finite(self, what, value, batch)
+            self.recorder.loss += value.item()
+        Guard.check(self, what, value, batch)
 
 
 def _settings(

@@ -24,6 +24,7 @@ class Faults:
     def __init__(self, root: Path, strike: int = 0, how: str | int = "kill") -> None:
         """At operation `strike`, from 1: "kill", "torn", or an errno that is raised."""
         self.root, self.strike, self.how = str(root), strike, how
+        self.checkpoints = root / "run" / "checkpoints"
         self.count, self.last = 0, ""  # the file that was opened last to write
         self.published: list[tuple[int, str]] = []  # operations that made a checkpoint appear
         self._write, self._flush = safetensors.torch.serialize_file, os.fsync
@@ -39,7 +40,7 @@ class Faults:
                 self.last = str(path)
         elif event in EVENTS and (self._ours(arguments[0]) or _in_open_directory(event, arguments)):
             self._operation(str(arguments[0]))
-            if event == "os.rename" and Path(arguments[1]).name.startswith("step-"):
+            if event == "os.rename" and Path(arguments[1]).parent == self.checkpoints:
                 self.published.append((self.count, Path(arguments[1]).name))
 
     def _ours(self, path: Any) -> bool:

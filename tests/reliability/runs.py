@@ -65,7 +65,7 @@ class Whole:
 
     def newest(self, strike: int) -> str | None:
         """The last checkpoint of those that were there before an operation."""
-        there = [name for count, name in self.published if count < strike]
+        there = [name for count, name in self.published if count < strike and name[0] != "."]
         return there[-1] if there else None
 
 

@@ -160,7 +160,16 @@ def test_a_spoiled_record_of_a_stage_is_refused_and_named(content, model, pool, 
     begun(tmp_path / "run", model, pool).train(steps=1)
     record = tmp_path / "run" / "stages" / "00-train" / "stage.json"
     record.write_text(content)
-    with pytest.raises(EngineError, match=r"stage\.json was changed after it was written"):
+    with pytest.raises(EngineError, match=r"stage\.json was removed or changed"):
+        begun(tmp_path / "run", model, pool).train(steps=1)
+
+
+def test_a_record_that_was_removed_from_under_later_stages_is_refused(model, pool, tmp_path):
+    run = begun(tmp_path / "run", model, pool)
+    run.train(steps=1)
+    run.train(steps=1)
+    (tmp_path / "run" / "stages" / "00-train" / "stage.json").unlink()
+    with pytest.raises(EngineError, match=r"00-train/stage\.json was removed"):
         begun(tmp_path / "run", model, pool).train(steps=1)
 
 

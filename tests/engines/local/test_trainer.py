@@ -7,6 +7,7 @@ import letters
 import pytest
 import torch
 from letters import Log, trainer, weights_of
+from safetensors.torch import load_file
 
 from jumar import algorithms
 from jumar.engines.local.curriculum import PromptOrder
@@ -250,6 +251,42 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(model, pool,
     assert (tmp_path / "run" / "failed-step-000001.safetensors").exists()
     after = torch.cat([p.detach().flatten() for p in run.policy.model.parameters()])
     assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["rewards", "rollout_logprobs"])
+def test_a_column_with_a_number_that_is_none_stops_the_run(name, value, model, pool, tmp_path):
+    run = trainer(tmp_path / "run", model, pool, algorithm="dr_grpo")
+    rollout, _ = run._collector.collect(run._order, step=1, stage_step=0)
+    column = rollout.batch[name].clone()
+    column.view(-1)[0] = value
+    spoiled = rollout.batch.with_columns(**{name: column})
+    before = weights_digest(run)
+    with pytest.raises(
+        EngineError, match=rf"`{name}` of {value} \(1 times\) at step 1.*failed-step"
+    ):
+        run._updater.update(spoiled, rollout.prompts, run._state)
+    kept = load_file(tmp_path / "run" / "failed-step-000001.safetensors")
+    assert torch.equal(kept[name], column) or (value != value and kept[name].view(-1)[0].isnan())
+    assert weights_digest(run) == before
+
+
+def weights_digest(run) -> bytes:
+    return b"".join(p.detach().numpy().tobytes() for p in run.policy.model.parameters())
+
+
+def test_a_log_prob_that_is_no_number_stops_a_loss_that_would_hide_it(model, pool, tmp_path):
+    deaf = replace(algorithms.reinforce(), name="deaf", surrogate=piece(hidden_loss))
+    run = trainer(tmp_path / "run", model, pool, algorithm=deaf)
+    rollout, _ = run._collector.collect(run._order, step=1, stage_step=0)
+    with torch.no_grad():
+        run.policy.model.lm_head.weight[3] = float("inf")
+    with pytest.raises(EngineError, match=r"log-prob of (nan|-inf) at step 1"):
+        run._updater.update(rollout.batch, rollout.prompts, run._state)
+
+
+def hidden_loss(tokens: TokenBatch) -> torch.Tensor:
+    return tokens.logprobs.nan_to_num(0.0, 0.0, 0.0)
 
 
 def rooted_value_loss(tokens: TokenBatch) -> torch.Tensor:

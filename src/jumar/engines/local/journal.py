@@ -43,7 +43,7 @@ class Journal:
         number, self._calls = self._calls, self._calls + 1
         directory = self.directory / f"{number:02d}-{verb}"
         record = directory / "stage.json"
-        stored = from_main(lambda: _stored(record))
+        stored = from_main(lambda: _stored(record, number))
         if stored is None:
             return Entry(number, directory, inputs, None)
         if stored["inputs"] != dict(inputs):
@@ -55,9 +55,9 @@ class Journal:
         return Entry(number, directory, inputs, stored["result"])
 
 
-def _stored(record: Path) -> dict[str, Any] | None:
+def _stored(record: Path, number: int) -> dict[str, Any] | None:
     """What a call left, as it left it; a call that is new gets its directory."""
-    if not record.exists():
+    if not record.exists() and not _goes_on(record.parents[1], number):
         with clear_errors(record):
             record.parent.mkdir(parents=True, exist_ok=True)
         return None
@@ -68,10 +68,16 @@ def _stored(record: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, AttributeError):
         pass
     raise EngineError(
-        f"The record {record} was changed after it was written, but it tells what a finished stage "
-        "found, and the run would go on from something else. Restore it, or remove it: the stage "
-        "is then done again."
+        f"The record {record} was removed or changed after it was written, but it tells what a "
+        "finished stage found, and all later ones rest on that. Restore it, or start a new run "
+        "with another --out."
     )
+
+
+def _goes_on(directory: Path, number: int) -> bool:
+    """Whether a later call was begun."""
+    found = directory.iterdir() if directory.is_dir() else ()
+    return any(int(entry.name.partition("-")[0]) > number for entry in found)
 
 
 def digest(content: Any) -> str:

@@ -11,11 +11,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jumar.algorithm import Algorithm, compute_signals, policy_loss, reduced_stats
-from jumar.disk import clear_errors
 from jumar.engines.local.diagnostics import ByToken, by_token, of_update
 from jumar.engines.local.distributed import gathered, total
 from jumar.engines.local.forward import (
@@ -26,13 +24,13 @@ from jumar.engines.local.forward import (
     response_logprobs,
     response_values,
 )
+from jumar.engines.local.guard import Guard
 from jumar.engines.local.micro_batches import dealt_splits
 from jumar.engines.local.models import critic_values, lm_head
 from jumar.engines.local.packing import Prompts
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.local.sharding import summed_and_clipped
 from jumar.engines.settings import EngineSettings
-from jumar.errors import EngineError
 from jumar.ops.divergence import Divergence, kl_estimate
 from jumar.ops.logprobs import divergence, token_logprobs
 from jumar.types import LossScale, Metrics, RolloutBatch, State, TokenBatch, sum_metrics
@@ -69,6 +67,10 @@ class Updater:
         """The distribution whose log-probs everything is about."""
         rollout = self.settings.rollout
         return Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+
+    @property
+    def _guard(self) -> Guard:
+        return Guard(self.algorithm.name, self.directory)
 
     def update(
         self, batch: RolloutBatch, prompts: Prompts, state: State, watch: Collection[int] = ()
@@ -128,7 +130,9 @@ class Updater:
                 )
             if models.critic is not None:
                 columns["old_values"] = response_values(models.critic, *rows, tokens=limit)
-        return batch.with_columns(**columns)
+        batch = batch.with_columns(**columns)
+        self._guard.check_columns(batch)
+        return batch
 
     def _by_teachers(self, batch: RolloutBatch, prompts: Prompts) -> Tensor:
         """[B, T] nats: each row by the teacher of its prompt."""
@@ -155,6 +159,7 @@ class Updater:
         """Advantages and what else the algorithm makes of whole groups."""
         signals, state = compute_signals(self.algorithm, batch, state)
         batch = batch.with_columns(**signals.columns, advantages=signals.advantages)
+        self._guard.check_columns(batch)
         return batch, state, signals.metrics
 
     def _needs_old_pass(self) -> bool:
@@ -197,8 +202,9 @@ class Updater:
         for split, batch in splits:
             tokens = replace(self.tokens(batch, prompts, split), stats=stats)
             tokens.logprobs.retain_grad()  # what the loss does to each token, for diagnostics
+            self._guard.check("log-prob", tokens.logprobs.detach().sum(), whole)
             output = policy_loss(self.algorithm, tokens, scale)
-            self._check_finite("loss", output.loss, whole)
+            self._guard.check("loss", output.loss, whole)
             output.loss.backward()  # type: ignore[no-untyped-call]
             metrics += [output.metrics, of_update(self.algorithm, tokens, scale)]
             for place, row in enumerate(rows[split].tolist()):
@@ -273,25 +279,10 @@ class Updater:
         """The policy's gradient norm before clipping; each model is clipped by its own norm."""
         limit, critic = self.settings.optimiser.max_grad_norm, self.models.critic
         norm = summed_and_clipped(self.models.policy, limit)
-        self._check_finite("gradient norm", norm, batch)
+        self._guard.check("gradient norm", norm, batch)
         if critic is not None:
-            self._check_finite("critic's gradient norm", summed_and_clipped(critic, limit), batch)
+            self._guard.check("critic's gradient norm", summed_and_clipped(critic, limit), batch)
         return float(norm)
-
-    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
-        """Stop before a NaN reaches the weights, and keep the batch that made it."""
-        if bool(torch.isfinite(value)):
-            return
-        step = batch.step + 1
-        path = self.directory / f"failed-step-{step:06d}.safetensors"
-        with clear_errors(path):
-            save_file({name: c.detach().contiguous() for name, c in batch.columns.items()}, path)
-        raise EngineError(
-            f"`{self.algorithm.name}` got a {what} of {value.item()} at step {step}, but "
-            "training needs finite numbers: one NaN destroys every weight. The batch is in "
-            f"{path}. "
-            "Look at its columns, lower the learning rate, or resume from the last checkpoint."
-        )
 
 
 def means(parts: Sequence[Metrics]) -> dict[str, float]:
