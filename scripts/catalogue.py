@@ -87,6 +87,8 @@ def evidence(name: str) -> Iterator[str]:
         yield "released formula"
     if name in learned():
         yield "learned"
+    for column in algorithms.card(name).needs:
+        yield f"no engine gives its `{column}` yet"
 
 
 @cache

@@ -87,3 +87,35 @@ def test_loss_and_gradient_by_hand() -> None:
     # the first went to 1.8 < 2.0 and is kept; the second to 1.285714, over its bound of 1.231925
     near(loss_of(algorithms.dcpo(), batch), -(1.8 + 1.231925) / 2)
     near(gradient_of(algorithms.dcpo(), batch)[:, 0], [-0.9, 0.0])
+
+
+def by_released_rule(rollouts: list[list[float]]) -> list[float]:
+    """One prompt, number by number: running mean and std, two mixtures, the smaller of them."""
+    mean = std = 0.0
+    for n, rewards in enumerate(rollouts, start=1):
+        r = torch.tensor(rewards, dtype=torch.float64)
+        new_mean, new_std = float(r.mean()), float(r.std())
+        apart = (n - 1) / n * (new_mean - mean) ** 2
+        mean = ((n - 1) * mean + new_mean) / n
+        std = math.sqrt(((n - 1) * std**2 + new_std**2 + (apart if n > 1 else 0)) / n)
+    found = []
+    for x in rewards:
+        now = (x - new_mean) / new_std if new_std else 0.0
+        ever = (x - mean) / std if std else 0.0
+        both = [now + (ever - now) / n, ever + (now - ever) / n]
+        found.append(min(both, key=abs))
+    return found
+
+
+def test_several_rollouts_are_judged_as_by_the_released_code() -> None:
+    g = torch.Generator().manual_seed(0)
+    rollouts = (torch.rand(5, 6, generator=g, dtype=torch.float64) < 0.4).double().tolist()
+    for n in range(1, 6):
+        near(after(*rollouts[:n])[0], by_released_rule(rollouts[:n]), atol=1e-12)
+
+
+def test_the_bounds_are_those_of_the_released_code() -> None:
+    for q in (0.01, 0.2, 0.5, 0.9, 1.0):
+        low = (1 + math.sqrt(max(1 - 4 * 0.16 / q, 0))) / 2
+        high = min((1 + math.sqrt(1 + 4 * 0.2 / q)) / 2, 10.0)
+        near(bounds(q), [low, high], atol=1e-12)

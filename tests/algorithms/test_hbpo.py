@@ -59,3 +59,20 @@ def test_the_smallest_budget_that_solves_a_prompt_is_worth_most() -> None:
 def test_brevity_below_the_budget_is_not_paid_so_large_budgets_keep_exploring() -> None:
     worth = rewards([6, 5, 4], [6.0, 6.0, 6.0], [1, 1, 1])
     near(worth, [f(6)] * 3, atol=1e-12)
+
+
+def test_several_groups_are_the_released_codes_two_terms_each_taken_once() -> None:
+    g = torch.Generator().manual_seed(0)
+    groups = [0, 1] * 8
+    budgets = torch.tensor([2.0, 4.0, 6.0, 0.0])[torch.randint(0, 4, (16,), generator=g)]
+    lengths = torch.randint(1, 9, (16,), generator=g).tolist()
+    right = (torch.rand(16, generator=g) < 0.6).double()
+    rows = rollout(right.tolist(), groups=groups, lengths=lengths, budgets=budgets.double())
+    values = HBPO.reward(rows)
+    expected = []
+    for i in range(16):
+        group = [k for k in range(16) if groups[k] == groups[i]]
+        same = [k for k in group if budgets[k] == budgets[i]]
+        across = (values[i] - values[group].mean()) / (values[group].std() + 1e-6)
+        expected.append(across + values[same].mean() - f(float(budgets[i]) or 8))
+    near(advantages(HBPO, rows)[:, 0], torch.stack(expected), atol=1e-9)

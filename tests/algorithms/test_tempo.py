@@ -56,7 +56,7 @@ def test_along_a_response_the_changes_add_up_to_its_distance_from_the_mean() -> 
 
 
 def literal(rewards: list[float], responses: list[list[int]]) -> list[list[float]]:
-    """Response by response and token by token, as the paper's pseudo-code walks the tree."""
+    """Response by response and token by token, as paper and released code walk the tree."""
     group = torch.tensor(rewards, dtype=torch.float64)
     scale = group.std() + 1e-6
     rows = []
@@ -71,7 +71,7 @@ def literal(rewards: list[float], responses: list[list[int]]) -> list[list[float
     return rows
 
 
-def test_it_is_the_walk_along_the_tree() -> None:
+def test_it_is_the_released_codes_walk_along_the_tree() -> None:
     g = torch.Generator().manual_seed(0)
     responses = torch.randint(0, 2, (12, 6), generator=g).tolist()
     rewards = torch.rand(12, generator=g, dtype=torch.float64).tolist()

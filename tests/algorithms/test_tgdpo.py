@@ -45,7 +45,7 @@ def test_a_tie_has_no_gradient() -> None:
     assert not gradient_of(algorithms.tgdpo(), batch).any()
 
 
-def test_many_pairs_are_the_explicit_formula() -> None:
+def test_many_pairs_are_the_released_formula() -> None:
     """In the order of the released code: a sum for all chosen minus a sum for all rejected."""
     g = torch.Generator().manual_seed(0)
     policy, reference, guide = (

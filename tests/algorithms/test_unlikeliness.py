@@ -38,3 +38,17 @@ def test_without_the_penalty_it_is_grpo() -> None:
 def test_groups_of_one_kind_are_dropped_so_that_rank_alone_teaches_nothing() -> None:
     batch = rollout([1.0, 1.0, 1.0, 0.0], groups=[0, 0, 1, 1], old_logprobs=[[-1.0]] * 4)
     assert algorithms.unlikeliness().keep(batch).tolist() == [False, False, True, True]
+
+
+def test_the_reward_of_a_group_is_the_released_codes() -> None:
+    g = torch.Generator().manual_seed(0)
+    old = -3 * torch.rand(8, 4, generator=g, dtype=torch.float64)
+    right = (torch.rand(8, generator=g) < 0.5).double()
+    batch = rollout(right.tolist(), lengths=[4] * 8, old_logprobs=old)
+    place = torch.argsort(torch.argsort(old.mean(dim=1))) / 8
+    near(unlikeliness_reward(batch, beta=0.25), right * (1 - 0.25 * place))
+
+
+def test_responses_that_are_as_likely_are_worth_the_same() -> None:
+    batch = rollout([1.0, 1.0], lengths=[1, 1], old_logprobs=[[-1.0], [-1.0]])
+    near(unlikeliness_reward(batch, beta=0.25), [1.0, 1.0])

@@ -8,7 +8,7 @@
 Beta(1, 1) is flat: the mean as baseline and no scale. Beta(3/2, 3/2) goes as sqrt(p (1 - p)): GRPO.
 
 Paper: Xiao et al. 2025, BNPO: Beta Normalization Policy Optimization, arXiv:2506.02864.   Code: https://github.com/changyi7231/BNPO, recipe/bnpo/src/bnpo_ray_trainer.py.
-Departs: prompts that all succeed alike (v = 0) get the flat density, where the code divides by 0; p is held within [0, 1]; a group of one has A = 0, where the code gives it R. Rewards are to be in [0, 1], as a verdict is. Left out: the advantage per reward of several, averaged (`gdpo` has one). clip_low, clip_high, dual_clip = 10 and max_scale = 1e6 are the released code's.   Elsewhere: TRL's loss type "bnpo" is another thing, a mean over the tokens of the local batch; absent from verl.   Changes: advantage.
+Departs: prompts that all succeed alike (v = 0) get the flat density, where the code divides by 0; p is held within [0, 1]; a group of one has A = 0, where the code takes its p for 0 and divides R by the density there. Rewards are to be in [0, 1], as a verdict is. Left out: the advantage per reward of several, averaged (`gdpo` has one). clip_low, clip_high, dual_clip = 10 and max_scale = 1e6 are the released code's.   Elsewhere: TRL's loss type "bnpo" is another thing, a mean over the tokens of the local batch; absent from verl.   Changes: advantage.
 """
 
 import torch

@@ -9,7 +9,7 @@ f falls from `scale` to 0 as a budget takes all of the limit; so a prompt is wor
 smallest budget that still solves it, and subgroups of large budgets keep exploring.
 
 Paper: Lyu et al. 2025, Hierarchical Budget Policy Optimization for Adaptive Reasoning, arXiv:2507.15844.   Code: https://github.com/ZJU-REAL/HBPO, verl/trainer/ppo/core_algos.py and rllm/rewards/math_reward.py.
-Departs: the second term of A is added once, by a slip the released code adds it twice. Where no budget is named, it is measured from f(limit), as there. scale = 4.0, limit = 4096 and the unbiased std are the code's; its pi is 3.1416. `budgets` (512, 1024, 2048, 2560 or none, each for a quarter of 16 responses, as "<think> I will answer the question with n tokens") are prefills of the response, which the policy goes on from. The clips are those of our `grpo`.   Elsewhere: absent from TRL and verl, whose fork the released code is.   Changes: reward.   Needs: `budgets`, which no engine here gives.
+Departs: the second term of A is added once, by a slip the released code adds it twice. Where no budget is named, it is measured from f(limit), as there. scale = 4.0, limit = 4096 and the unbiased std are the code's; its pi is 3.1416, and it rounds R to 2 digits where no budget is named. `budgets` (512, 1024, 2048, 2560 or none, each for a quarter of 16 responses, as "<think> I will answer the question with n tokens") are prefills of the response, which the policy goes on from. The clips are those of our `grpo`.   Elsewhere: absent from TRL and verl, whose fork the released code is.   Changes: reward.   Needs: `budgets`, which no engine here gives.
 """
 
 import math
