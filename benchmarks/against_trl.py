@@ -2,7 +2,7 @@
 
 python benchmarks/against_trl.py                      the cases that are missing, then the page
 python benchmarks/against_trl.py --case varied        this one anew
-python benchmarks/against_trl.py --case short --pairs 2     a quick look, of which nothing is kept
+python benchmarks/against_trl.py --quick              all of it on very little work: whether it runs
 python benchmarks/against_trl.py --check              only compare the page with the records
 
 A record is kept where every file is as committed; elsewhere the numbers are only printed.
@@ -11,6 +11,7 @@ A record is kept where every file is as committed; elsewhere the numbers are onl
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,17 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads of the side that waits slee
 sys.path.insert(0, str(Path(__file__).parent))
 
 from speed.cases import CASES
-from speed.page import page, section
+from speed.page import NAMES, page, section
 from speed.records import PAGE, changed, keep, made, stored
 
 
-def measured(name: str, pairs: int | None) -> dict[str, Any]:
+def measured(name: str, quick: bool) -> dict[str, Any]:
     """A case, done now."""
-    from speed import training  # TRL and torch: not for --check
-
-    return {**training.measured(CASES[name], pairs), "made": made()}
+    if name in CASES:
+        found = import_module("speed.training").measured(CASES[name], quick)
+    else:
+        found = import_module(f"speed.{name}").measured(quick)  # TRL and torch: not for --check
+    return {**found, "made": made()}
 
 
 def main() -> None:
@@ -35,22 +38,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--case", nargs="+", choices=CASES)
-    parser.add_argument("--pairs", type=int)
+    parser.add_argument("--case", nargs="+", choices=NAMES)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.check:
         there = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
         sys.exit(0 if there == page() else f"{PAGE} is stale: python benchmarks/against_trl.py")
-    kept = options.pairs is None and not changed()
-    for name in options.case or [name for name in CASES if stored(name) is None]:
-        record = measured(name, options.pairs)
-        print("\n\n".join(section(name, record)), flush=True)
+    kept = not options.quick and not changed()
+    missing = [name for name in NAMES if options.quick or stored(name) is None]
+    for name in options.case or missing:
+        record = measured(name, options.quick)
+        print("\n\n".join(section(name, record)), end="\n\n", flush=True)
         if kept:
             keep(name, record)
     if kept:
         PAGE.write_text(page(), encoding="utf-8")
+        import_module("speed.picture").draw()
     else:
-        print("\nNothing is kept: a quick look, or files that are not as committed.")
+        print("Nothing is kept of a quick look, or where files are not as committed.")
 
 
 if __name__ == "__main__":

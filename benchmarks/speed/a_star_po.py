@@ -31,8 +31,10 @@ ALGORITHM = {"name": "a_star_po", "beta": 1e-3}
 TRIED = 2  # runs of each setting of TRL's
 
 
-def measured(pairs: int | None = None, case: AStarPO = A_STAR_PO) -> dict[str, Any]:
+def measured(quick: bool) -> dict[str, Any]:
     """Seconds of whole runs, of ours anew and again, and what was tried of TRL's."""
+    small = replace(A_STAR_PO, work=A_STAR_PO.work.small(), pairs=1)
+    case = small if quick else A_STAR_PO
     with started({"both losses": partial(_differences, case)}) as sides:
         agreed = agreement.checked(sides["both losses"].first)
     tried = _tried(case)
@@ -42,7 +44,7 @@ def measured(pairs: int | None = None, case: AStarPO = A_STAR_PO) -> dict[str, A
         "TRL": partial(_theirs, case, settings(case)[chosen]),
     }
     with started(ways) as sides:
-        turns = alternated(sides, 4 * (pairs or case.pairs))
+        turns = alternated(sides, 4 * case.pairs)
     runs = {name: side[0::2] for name, side in turns.items()}  # the others made what is needed
     assert all(run["tokens"] == _tokens(case) for side in runs.values() for run in side), runs
     return {

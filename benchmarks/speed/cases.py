@@ -12,7 +12,7 @@ class Case:
 
     title: str
     work: Work
-    pairs: int = 10
+    pairs: int = 9  # the fewest of which one may be left out at each end of the interval
     wanted: float  # times as fast as TRL, whole step
     wanted_training: float | None = None
 

@@ -6,8 +6,6 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from speed import ours, theirs
 from speed.cases import AXES, BASE
 from speed.sides import alternated, started
@@ -16,14 +14,16 @@ from speed.work import Work
 TURNS = 3
 
 
-def measured(pairs: int | None = None) -> dict[str, Any]:
+def measured(quick: bool) -> dict[str, Any]:
     """Seconds and bytes of a step at every point, by axis and side."""
+    base, turns, most = (BASE.small(), 1, 2) if quick else (BASE, TURNS, None)
     axes: dict[str, Any] = {}
     for name, (field, values) in AXES.items():
-        points = [_point(replace(BASE, **{field: value}), pairs or TURNS) for value in values]
+        works = [replace(base, **{field: value}) for value in values[:most]]
+        points = [_point(work, turns) for work in works]
         sides = {side: _columns([point[side] for point in points]) for side in points[0]}
-        axes[name] = {"x": [_size(field, value) for value in values], **sides}
-    return {"base": asdict(BASE), "turns": pairs or TURNS, "axes": axes}
+        axes[name] = {"x": [_size(field, work) for work in works], **sides}
+    return {"base": asdict(base), "turns": turns, "axes": axes}
 
 
 def _point(work: Work, turns: int) -> dict[str, dict[str, float]]:
@@ -40,11 +40,7 @@ def _columns(points: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     return {what: [point[what] for point in points] for what in points[0]}
 
 
-def _size(field: str, value: int) -> int:
+def _size(field: str, work: Work) -> int:
     """What an axis counts: a width is told as the parameters that it makes."""
-    return replace(BASE, hidden=value).parameters if field == "hidden" else value
-
-
-def exponent(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """The slope in logarithms: twice as much costs 2 ** exponent times as much."""
-    return float(np.polyfit(np.log(xs), np.log(ys), 1)[0])
+    size: int = work.parameters if field == "hidden" else getattr(work, field)
+    return size

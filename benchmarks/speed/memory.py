@@ -25,8 +25,9 @@ from speed.work import FIRST, THREADS, Work, even
 TOLERANCE = 1e-4  # of a gradient's norm
 
 
-def measured(pairs: int | None = None, work: Work = MEMORY) -> dict[str, Any]:
+def measured(quick: bool) -> dict[str, Any]:
     """Bytes, seconds and the norm of the gradient of each."""
+    work = MEMORY.small() if quick else MEMORY
     ways: dict[str, Training] = {"plain": _plain, "TRL": _theirs, "jumar": _ours}
     found = {}
     for name, way in ways.items():

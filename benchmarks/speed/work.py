@@ -4,7 +4,7 @@ A response ends at the position that the table names, whoever samples it. So bot
 same tokens in the same step, and what is compared is the time that they take.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,13 @@ class Work:
     def tokens(self, step: int) -> int:
         """Response tokens of a step, every EOS included."""
         return int(np.minimum(self.ends(step) + 1, self.response_tokens).sum())
+
+    def small(self) -> "Work":
+        """Very little of the same kind, to see whether something runs."""
+        return replace(
+            self, prompts=4, responses=min(4, self.responses), prompt_tokens=8, response_tokens=8,
+            end_rate=self.end_rate and 0.25, vocabulary=256, hidden=32, layers=1,
+        )  # fmt: skip
 
     def prompt_ids(self) -> list[list[int]]:
         """The prompts as token ids."""
