@@ -224,6 +224,23 @@ def test_an_adapter_is_trained_on_a_server(letters, server, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_train_what_one_server_draws(letters, server, tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "jumar")
+    more = ["--set", "program.steps=2", *server.option]
+    dealt = ["--set", "distributed.sharding=full"]
+    two = started(letters, tmp_path / "two", *more, *dealt, program=torchrun)
+    finishes(two, 2)
+    one = started(letters, tmp_path / "one", *more)
+    finishes(one, 2)
+    assert first_digest(one) == first_digest(two)
+
+
+def first_digest(run: Run) -> str:
+    """Of the first rollout: token ids, masks, rewards."""
+    return str(json.loads((run.out / "metrics.jsonl").read_text().splitlines()[0])["digest"])
+
+
+@pytest.mark.slow
 def test_one_run_meets_every_fault_and_goes_on_after_each(letters, server, tmp_path):
     out = tmp_path / "run"
     resumed = [SERVER if fault.on_server else OWN for fault in FAULTS[1:]] + [OWN]

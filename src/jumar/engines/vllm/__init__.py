@@ -4,7 +4,8 @@
         policy.sampler = sampler
 
 vLLM runs in processes of its own, which this package starts, or behind an address. Nothing here is
-imported by the rest of jumar before a run asks for it, and vllm itself only where it is started.
+imported by the rest of jumar before a run asks for it, and vllm itself only where it is started. Of
+several training processes the main one alone talks to a server, and the others get what it gets.
 """
 
 import os
@@ -41,12 +42,13 @@ def vllm_sampler(
     policy: LocalPolicy, examples: Sequence[Example], settings: EngineSettings, observer: Observer
 ) -> Iterator[VllmSampler]:
     """A sampler with the policy's weights, until the context ends; a few `examples` check it."""
-    if world() > 1:
-        raise ConfigurationError(
-            f"engine=vllm was started in {world()} processes, but each would need a vLLM of its "
-            "own and draw what the others draw. Start one process, or set engine=local."
-        )
     chosen, rollout = settings.vllm, settings.rollout
+    if world() > 1 and chosen.server is None:
+        raise ConfigurationError(
+            f"engine=vllm was started in {world()} processes without a server, but one vLLM has to "
+            "draw for all of them. Start it apart, with python -m jumar.engines.vllm, and name its "
+            "address by vllm.server."
+        )
     with TemporaryDirectory(prefix="jumar-", dir=_place(chosen.exchange, policy)) as name:
         engine = _engine(policy, settings, Path(name), observer)
         try:

@@ -10,13 +10,15 @@ import shutil
 import struct
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from jumar.engines.local.distributed import from_main
 from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.models import is_adapted
 from jumar.engines.local.packing import Prompts
@@ -82,8 +84,7 @@ class VllmSampler:
             )
             for prompt, name, first in firsts
         ]  # fmt: skip
-        found = answers(self._engine, requests, patience=self._patience)
-        rows = [answer for responses in found for answer in responses]
+        rows = [answer for responses in self._answers(requests) for answer in responses]
         device = next(model.parameters()).device
         drawn = _columns(rows, numbers, pad_id, greedy=sampling.temperature == 0.0, device=device)
         check_finite(drawn.logprobs)
@@ -120,8 +121,15 @@ class VllmSampler:
         directory = self._exchange / self._weights
         size = write(model, directory)
         seconds = self._patience + size / LOADING
-        within(self._engine, seconds, lambda: self._engine.load(directory))
+        from_main(lambda: within(self._engine, seconds, lambda: self._engine.load(directory)))
         shutil.rmtree(directory)
+
+    def _answers(self, requests: Sequence[Request]) -> list[list[Answer]]:
+        def asked() -> list[list[dict[str, Any]]]:
+            found = answers(self._engine, requests, patience=self._patience)
+            return [[asdict(answer) for answer in responses] for responses in found]
+
+        return [[Answer(**told) for told in responses] for responses in from_main(asked)]
 
     def _drawn_probe(self, model: nn.Module) -> Sampled:
         probed = self._probed
@@ -145,7 +153,7 @@ class VllmSampler:
             Request(prompt=[*prompt, *response], weights=self._weights, score_prompt=True)
             for prompt, response in zip(self._probed.prompts, said, strict=True)
         ]
-        found = answers(self._engine, requests, patience=self._patience)
+        found = self._answers(requests)
         scores = [
             score
             for [answer], response in zip(found, said, strict=True)

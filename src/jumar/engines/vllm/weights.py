@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers.core_model_loading import revert_weight_conversion
 
+from jumar.engines.local.distributed import on_main
 from jumar.engines.local.lora import Shared, merged_weights, save_adapter
 from jumar.engines.local.models import is_adapted
 from jumar.engines.local.peft_layers import POLICY
@@ -34,9 +35,11 @@ Weights = Iterator[tuple[str, Tensor]]
 
 
 def named_weights(model: nn.Module) -> Weights:
-    """Every weight without its adapter, under its name in a checkpoint of the model's family."""
+    """Every weight without its adapter, under its name in a checkpoint of the model's family; of
+    several processes the main one has them.
+    """
     whole = Shared(model, None) if is_adapted(model) else model
-    yield from revert_weight_conversion(model, dict(merged_weights(whole))).items()
+    yield from revert_weight_conversion(model, dict(on_main(merged_weights(whole)))).items()
 
 
 def write_model(model: nn.Module, tokenizer: Any, directory: Path) -> None:
