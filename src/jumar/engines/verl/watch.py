@@ -24,7 +24,9 @@ class Watch:
             what, actor = self.asked.pop(answer)
             try:
                 ray.get(answer)
-            except ray.exceptions.RayActorError as error:
+            except ray.exceptions.ActorUnavailableError:
+                pass  # the network may come back: it is asked again
+            except ray.exceptions.ActorDiedError as error:
                 raise EngineError(
                     f"{what} died while the trainer waited for its responses: {error} They would "
                     "never come, and the run would never end. Look for the reason in its log, "
