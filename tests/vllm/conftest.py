@@ -23,6 +23,7 @@ from jumar.engines.vllm.weights import room_for_adapters
 from jumar.engines.vllm.weights import write_model as write_for_vllm
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+os.environ["SPT_NOENV"] = "1"  # vLLM's names of processes would overwrite what /proc shows of these
 ROOM = 97  # tokens
 ADAPTED = "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
 MARK = "JUMAR_SUITE"  # a variable that processes inherit
