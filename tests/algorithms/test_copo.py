@@ -4,7 +4,7 @@ import torch
 
 from jumar import algorithms
 from jumar.algorithm import compute_signals
-from jumar.algorithms.copo import answer_entropy
+from jumar.algorithms.copo import answer_entropy, full_discount
 from jumar.types import RolloutBatch, Signals
 
 from .hand import gradient_of, loss_of, near, rollout, tokens
@@ -25,13 +25,29 @@ def test_the_entropy_of_answers_by_hand() -> None:
 
 
 def test_both_advantages_and_the_share_by_hand() -> None:
-    # group 0: rewards {1, 1, 0, 0} of answers {7, 7, 8, 9}: Q = 0.5 * (1 - 0.5 * 1.5) = 0.125
-    # group 1: all right, one answer: Q = 1; mean 0.5625, std 0.618718
-    batch = asked([1.0, 1.0, 0.0, 0.0, 1.0, 1.0], [7, 7, 8, 9, 3, 3], [0, 0, 0, 0, 1, 1])
+    # group 0: rewards {1, 1, 0, 0} of answers {7, 7, 8, 9}, lam = 3/4 / 2: Q = 0.5 * (1 - 0.375 *
+    # 1.5) = 0.21875; group 1: all right, one answer: Q = 1; group 2: {1, 0} of {5, 6}, lam = 1/2:
+    # Q = 0.5 * (1 - 0.5) = 0.25; mean 0.489583, std 0.442310
+    batch = asked(
+        [1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0],
+        [7, 7, 8, 9, 3, 3, 5, 6],
+        [0, 0, 0, 0, 1, 1, 2, 2],
+    )
     signals = signals_of(batch)
-    near(signals.advantages[:, 0], [0.866025, 0.866025, -0.866025, -0.866025, 0, 0], atol=1e-5)
-    near(signals.columns["prompt_advantages"], [-0.707107] * 4 + [0.707107] * 2, atol=1e-5)
-    near(signals.columns["local_share"], [1 / (1 + math.exp(-1.0))] * 4 + [0.0] * 2)
+    local = [0.866025, 0.866025, -0.866025, -0.866025, 0, 0, 0.707107, -0.707107]
+    near(signals.advantages[:, 0], local, atol=1e-5)
+    prompts = [-0.612314] * 4 + [1.153977] * 2 + [-0.541663] * 2
+    near(signals.columns["prompt_advantages"], prompts, atol=1e-5)
+    share = [1 / (1 + math.exp(-1.0))] * 4 + [0.0] * 2 + [1 / (1 + math.exp(-0.5))] * 2
+    near(signals.columns["local_share"], share)
+
+
+def test_where_all_answers_differ_the_released_discount_leaves_one_of_n() -> None:
+    for n in (2, 4, 7):
+        batch = asked([1.0] * n, list(range(n)), [0] * n)
+        kept = 1 - full_discount(batch) * answer_entropy(batch)
+        near(kept, [1 / n] * n)
+    assert full_discount(asked([1.0], [3], [0])) == 0
 
 
 def test_where_all_agree_right_groups_are_raised_and_wrong_ones_lowered() -> None:

@@ -26,6 +26,7 @@ class Toy:
         self, algorithm: Algorithm, *, seed: int = 0, rows: str = "sampled", all_right: bool = False
     ) -> None:
         self.algorithm, self.rows, self.seed, self.all_right = algorithm, rows, seed, all_right
+        self.reads, self.divergences = algorithm.reads - {"values"}, algorithm.divergences
         self.generator = torch.Generator().manual_seed(seed)
         shape = (PROMPTS, PREFIXES, VOCABULARY)
         self.policy = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
@@ -118,7 +119,7 @@ class Toy:
             ),
         }
         with torch.no_grad():
-            return {name: made[name]() for name in self.algorithm.reads - {"values"}}
+            return {name: made[name]() for name in self.reads}
 
     def prefix_values(self, rollout: RolloutBatch) -> Tensor:
         """[B, 2]: the chance of the target before the first token, and after it."""
@@ -136,7 +137,7 @@ class Toy:
     def live(self, rollout: RolloutBatch) -> dict[str, Tensor]:
         """The columns with gradient: log-probs, values, requested divergences."""
         live = {"logprobs": self.logprobs(self.policy, rollout), "values": self.values(rollout)}
-        requested = {d.column: self.exact(d, rollout) for d in self.algorithm.divergences}
+        requested = {d.column: self.exact(d, rollout) for d in self.divergences}
         return {**live, **requested}
 
     def where(self, rollout: RolloutBatch) -> tuple[Tensor, Tensor]:

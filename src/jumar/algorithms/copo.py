@@ -3,11 +3,12 @@
     H    = entropy in bits of the answers to the prompt           w = sigmoid(k (H - b)), 0 where A_i = 0
     A_i  = (R_i - mean_g R) / (std_g R + eps)                     B = (Q - mean of all Q) / (std of all Q + eps)
     Q    = mean_g R * (1 - lam * H), one per prompt               L = w clipped(A_i) + (1 - w) clipped(B)
+    lam  = (1 - 1/n) / log2 n for n responses: where all answers differ, 1/n of the reward is left
 
 Where all responses agree, A_i says nothing and w is small: the prompt is pushed up or down as a whole.
 
 Paper: Han et al. 2025, COPO: Consistency-Aware Policy Optimization, arXiv:2508.04138.   Code: https://github.com/hijih/copo-code, verl/trainer/ppo/core_algos.py.
-Departs: formulas are from an account of the released code, in which lam is an argument without a value; lam = 0.5 is ours. eps = 1e-6, the unbiased std and the mean over all tokens are ours; dual_clip = 3 is the code's. Its other ways to blend are left out.   Elsewhere: absent from TRL and verl.   Changes: advantage.
+Departs: nothing from the released code, whose other ways to blend are left out. k = 1.0, b = 0.5, dual_clip = 3.0, eps = 1e-6, the unbiased std and the mean over all tokens are its defaults; clip_low = clip_high = 0.2 are ours. Answers are the same where their text is; a group of one has A_i = 0, where the code gives it R.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch
@@ -29,6 +30,12 @@ def answer_entropy(rollout: RolloutBatch) -> Tensor:
     return -group_mean((alike / group_size(groups)).log2(), groups)
 
 
+def full_discount(rollout: RolloutBatch) -> Tensor:
+    """[B] per bit: what leaves 1/n of the reward of n responses whose answers all differ."""
+    n = group_size(rollout.group_ids).to(rollout.rewards)
+    return (1 - 1 / n) / n.clamp(min=2).log2()
+
+
 @promises("group_centred")
 @makes("prompt_advantages", "local_share")
 @reads("answer_ids")
@@ -36,7 +43,7 @@ def local_and_global(
     rollout: RolloutBatch,
     state: State,
     *,
-    lam: float,
+    lam: float | None,
     k: float,
     b: float,
     eps: float,
@@ -44,7 +51,8 @@ def local_and_global(
     """[B]: GRPO's; beside it each prompt's own standing among prompts, and the share of the first."""
     signals, state = group_normalised(rollout, state, eps=eps)
     entropy, groups = answer_entropy(rollout), rollout.group_ids
-    quality = group_mean(rollout.rewards, groups) * (1 - lam * entropy)
+    discount = full_discount(rollout) if lam is None else lam
+    quality = group_mean(rollout.rewards, groups) * (1 - discount * entropy)
     first = one_of_each(groups)
     every, prompts = quality[first], first.sum()
     spread = every.std() if prompts > 1 else every.new_zeros(())
@@ -69,7 +77,7 @@ def blended_surrogate(
 
 def copo(
     *,
-    lam: float = 0.5,
+    lam: float | None = None,
     k: float = 1.0,
     b: float = 0.5,
     clip_low: float = 0.2,
@@ -77,7 +85,7 @@ def copo(
     dual_clip: float | None = 3.0,
     eps: float = 1e-6,
 ) -> Algorithm:
-    """`b` in bits: at that entropy both halves weigh the same."""
+    """`b` in bits: at that entropy both halves weigh the same; `lam` None follows the group's size."""
     return Algorithm(
         name="copo",
         advantage=piece(local_and_global, lam=lam, k=k, b=b, eps=eps),
