@@ -37,6 +37,15 @@ def test_an_example_trains_and_leaves_a_model(name, tmp_path):
     assert (tmp_path / "run" / "final" / "model.safetensors").exists()
 
 
+def test_rewards_from_running_code_train_a_base_made_for_them(tmp_path):
+    if shutil.which("bwrap") is None and os.environ.get("JUMAR_REQUIRE_PEERS") != "1":
+        pytest.skip("bubblewrap is not installed, so no program was run")
+    file, small = str(ROOT / "examples" / "programs.py"), ("--base-steps", "2", "--steps", "1")
+    done = ran(file, *small, "--test-prompts", "2", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "trained" / "final" / "model.safetensors").exists()
+
+
 def test_contributings_algorithm_passes_the_laws_its_test_and_its_golden(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text()
     blocks = re.findall(r"`((?:src|tests)/\S+\.py)`:\n\n```python\n(.*?)```", text, flags=re.S)

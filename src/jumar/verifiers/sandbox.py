@@ -109,8 +109,9 @@ class Sandbox:
                 try:
                     yield process
                 finally:
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.killpg(process.pid, signal.SIGKILL)
+                    if process.returncode is None:  # its number is not yet another's
+                        with suppress(PermissionError):
+                            os.killpg(process.pid, signal.SIGKILL)
 
     def _probe(self) -> None:
         """Refuse where not even a harmless program runs."""
