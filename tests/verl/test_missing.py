@@ -48,5 +48,5 @@ def joined(*keys: str) -> list[str]:
 def test_a_group_of_which_a_response_failed_is_not_compared_with_another(failed: str) -> None:
     rows = ["b_1_0", "a_0_0", "b_0_0", "a_1_0"]
     assert joined(*rows) == ["a_0_0", "a_1_0", "b_0_0", "b_1_0"]
-    with pytest.raises(EngineError, match=r"at step 3 .* the 2 of rollout.n.*refill_failed_groups"):
+    with pytest.raises(EngineError, match=r"at step 3 .* the 2 of rollout.n.*start again"):
         joined(*(row for row in rows if row != failed))

@@ -123,8 +123,8 @@ class JumarTrainer(PPOTrainerSync):
             raise EngineError(
                 f"`{self.algorithm.name}` compares the responses of a group, but at step "
                 f"{self.global_steps} a group has not the {size} of rollout.n. Some failed, and "
-                "the rest would be compared with another group. Set "
-                "trainer.v1.sampler.sync_refill_failed_groups=True."
+                "the rest would be compared with another group. Look for the reason above, after "
+                "'Error in _run_prompt', and start again: verl goes on from its last checkpoint."
             )
 
     def _compute_old_log_prob(self, batch: Any, metrics: Any) -> Any:
