@@ -27,6 +27,8 @@ ON_CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # what others take is no reason to end the run
+    "HYDRA_FULL_ERROR": "1",
     "RAY_worker_niceness": "0",  # Ray's 15 starves them where something else runs, too
 }
 

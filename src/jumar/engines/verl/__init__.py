@@ -8,6 +8,7 @@ That is all that a verl user adds to a command (docs/verl.md). verl loads `plugi
     columns                our columns and verl's fields
     values, replay         what comes from disk: V* of each prompt, a fixed batch
     trainer                the whole rollout, once per step, in the process that drives the others
+    watch                  whether those that sample are still there
     worker, loss           one optimiser step, in each process that has a model
     host                   every name of verl that is touched
 """

@@ -6,6 +6,7 @@ TransferQueue, and the loss there is jumar's.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,13 +118,13 @@ class JumarTrainer(PPOTrainerSync):
         """Rows of a group in a row, so that verl cuts between groups."""
         batch.reorder(sorted(range(len(batch)), key=lambda row: batch.keys[row]))
         size = self.config.actor_rollout_ref.rollout.n
-        groups = [key.split("_")[0] for key in batch.keys]
-        if any(groups[first] != groups[first + size - 1] for first in range(0, len(groups), size)):
+        groups = Counter(key.split("_")[0] for key in batch.keys)
+        if set(groups.values()) != {size}:
             raise EngineError(
                 f"`{self.algorithm.name}` compares the responses of a group, but at step "
                 f"{self.global_steps} a group has not the {size} of rollout.n. Some failed, and "
-                "the rest would be compared with another group. Set "
-                "trainer.v1.sampler.sync_refill_failed_groups=True."
+                "the rest would be compared with another group. Look for the reason above, after "
+                "'Error in _run_prompt', and start again: verl goes on from its last checkpoint."
             )
 
     def _compute_old_log_prob(self, batch: Any, metrics: Any) -> Any:
