@@ -9,11 +9,13 @@ from typer.testing import CliRunner
 
 from jumar import algorithms, bench, tasks
 from jumar.bench.arms import ARMS, NOT_RUN, PROMPTS, RATES, RESPONSES, SEEDS, STEPS, TRAINED, TUNING
-from jumar.bench.leaderboard import KINDS, kind, leaderboard, learned
+from jumar.bench.leaderboard import KINDS, complete, kind, leaderboard, learned
 from jumar.cli import app
 from jumar.config import parse
 from jumar.config.sources import merged
+from jumar.engines.local.models import load_model
 from jumar.reproduce.study import Records
+from jumar.reproduce.worker import weights_hash
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -90,10 +92,42 @@ def test_another_scale_is_refused(tmp_path: Path) -> None:
     assert "jumar reproduce" in ended.output
 
 
-@pytest.mark.skipif(not (RESULTS / "bench.md").is_file(), reason="no run was published yet")
+PUBLISHED = pytest.mark.skipif(
+    not (RESULTS / "bench.md").is_file(), reason="no run was published yet"
+)
+
+
+@PUBLISHED
 def test_the_published_page_is_what_its_records_say_and_each_has_the_hash_of_its_weights() -> None:
     store = RESULTS / "bench"
     assert (RESULTS / "bench.md").read_text(encoding="utf-8") == bench.page(store)
     for file in store.glob("*.json"):
         record = json.loads(file.read_text())
         assert "failed" in record or len(record["hashes"]["weights"]) == 16
+
+
+@PUBLISHED
+@pytest.mark.slow
+def test_a_run_gives_the_committed_hashes_again(tmp_path: Path) -> None:
+    store = RESULTS / "bench"
+    name = next(
+        n for n in complete(bench.found(store)) if "teacher" not in bench.STUDY.arm(n).recipe
+    )
+    (committed,) = bench.runners([name], store, tmp_path, 1, print)
+    job = committed.planned()[0]
+
+    def run(label: str) -> dict[str, str]:
+        place = tmp_path / label
+        (again,) = bench.runners([name], place, place / "work", 1, print)
+        assert again.make(job) is None
+        return hashes(place, job.name)
+
+    if weights_hash(load_model("tiny")[0].state_dict()) == hashes(store, "base-seed0")["weights"]:
+        assert run("again") == hashes(store, job.name)
+    else:  # another processor gave another base; then two runs have to agree with each other
+        assert run("one") == run("two")
+
+
+def hashes(store: Path, name: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((store / f"{name}.json").read_text())["hashes"]
+    return found

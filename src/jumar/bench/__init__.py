@@ -87,6 +87,8 @@ def page(store: Path) -> str:
         leaderboard(records),
         "## Where it comes from",
         provenance(STUDY, records),
+        "Every record has the hash of the weights that its run ended with. `jumar bench --out "
+        "again` makes all runs anew, and finds the same ones on the same processor and versions.",
     ]
     return "\n\n".join(parts) + "\n"
 
