@@ -38,8 +38,8 @@ def test_operations_of_an_update_are_those_that_torch_counts(
 
     def operations(length: float) -> float:
         once, head = shape.body_flops(tokens, length), shape.head_flops(4 * 48)
-        again = shape.recomputed_flops(tokens, length) if checkpointing else 0
-        return 3 * once + again + 4 * head + (3 * once if of.critic else 0)
+        body = 3 * once + (shape.recomputed_flops(tokens, length) if checkpointing else 0)
+        return 4 * head + (2 * body if of.critic else body)
 
     score = 6 * shape.hidden * 4 * 48 if of.critic else 0  # the critic's one output
     counted = counter.get_total_flops()

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from jumar.errors import ConfigurationError, ShapeError
 
 DivergenceKind = Literal["reverse_kl", "forward_kl", "jsd", "entropy"]
+CHUNK = 512  # tokens; logits of 4096 then need a fifth of the memory that they need at once
 MAX_SPREAD = 11.0  # nats, of one token's log-prob from the mean of its group
 
 
@@ -83,7 +84,7 @@ def token_logprobs(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-    chunk: int = 1024,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """[N] nats: log-prob of each token under the distribution that was sampled from."""
 
@@ -94,7 +95,7 @@ def token_logprobs(
     return _chunked(piece, chunk, hidden, token_ids)
 
 
-def entropy(hidden: Tensor, head: Head, *, temperature: float = 1.0, chunk: int = 1024) -> Tensor:
+def entropy(hidden: Tensor, head: Head, *, temperature: float = 1.0, chunk: int = CHUNK) -> Tensor:
     """[N] nats: entropy of the next-token distribution at this temperature, over the whole
     vocabulary.
 
@@ -117,7 +118,7 @@ def divergence(
     beta: float = 0.5,
     top_k: int = 0,
     temperature: float = 1.0,
-    chunk: int = 1024,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """[N] nats: distance of the student (`hidden`, `head`) from another model.
 
@@ -198,7 +199,7 @@ def _chunked(piece: Callable[..., Tensor], chunk: int, *inputs: Tensor) -> Tenso
 
 
 def position_spread(
-    hidden: Tensor, head: Head, mask: Tensor, *, temperature: float = 1.0, chunk: int = 1024
+    hidden: Tensor, head: Head, mask: Tensor, *, temperature: float = 1.0, chunk: int = CHUNK
 ) -> Tensor:
     """[T] nats: how far apart a group's next-token distributions are at each position.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jumar.planning.job import Job, Line, amount, count
 
-CHUNK = 1024  # tokens whose logits exist at once, of ops/logprobs
+CHUNK = 512  # tokens whose logits exist at once, of ops/logprobs
 LOGIT_BYTES = 16  # of one logit, forward and backward: four of float32
 
 
@@ -82,9 +82,9 @@ def _activations(job: Job) -> Line:
     end = (4 + b) * shape.hidden + 12  # the last norm
     size = tokens * (shape.layers * kept + end)
     each = f"{shape.layers} layers x {amount(kept, 'B')} + {amount(end, 'B')}"
-    if job.critic:  # which keeps all of its layers, whatever the policy does
-        size += tokens * (shape.layers * layer + end)
-        each += f" + the critic's {shape.layers} x {amount(layer, 'B')} + {amount(end, 'B')}"
+    if job.critic:
+        size += tokens * (shape.layers * kept + end)
+        each += f" + the critic's {shape.layers} x {amount(kept, 'B')} + {amount(end, 'B')}"
     return Line("activations", size, f"{count(tokens)} tokens x ({each})")
 
 

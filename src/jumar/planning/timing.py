@@ -102,10 +102,11 @@ def update_flops(job: Job, rows: float) -> float:
     once = shape.body_flops(tokens, length)
     backward = 1 if job.adapter else 2
     body = (1 + backward) * once
-    if job.config.loading.gradient_checkpointing:  # the critic's layers are kept
-        body += shape.recomputed_flops(tokens, length)
+    again = 0.0
+    if job.config.loading.gradient_checkpointing:
+        again = shape.recomputed_flops(tokens, length)
     head = (2 + backward) * shape.head_flops(rows * job.response_tokens)
-    return body + head + (3 * once if job.critic else 0)
+    return body + again + head + (3 * once + again if job.critic else 0)
 
 
 def _speed(job: Job) -> float:

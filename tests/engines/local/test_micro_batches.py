@@ -61,8 +61,11 @@ def test_packed_rows_come_once_within_the_limit(rows, limit, grouped):
 
 def test_a_shared_prompt_counts_once_and_its_rows_stay_together():
     prompts, spans = [[1] * 50] * 4 + [[2] * 50] * 4, [5] * 8
-    assert list(packed_work(prompts, spans, 70).micro_batches(70)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert list(padded_work([55] * 8).micro_batches(70)) == [[row] for row in range(8)]
+    work = packed_work(prompts, spans, 90)
+    # 50 + 4 * 5, and the keys of 4 * 55 tokens, of which 16 count as a token
+    assert [unit.tokens for unit in work.units] == [70 + 13] * 2
+    assert list(work.micro_batches(90)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert list(padded_work([55] * 8).micro_batches(90)) == [[row] for row in range(8)]
 
 
 def test_a_group_over_the_limit_is_cut_unless_it_has_to_stay_whole():

@@ -25,6 +25,7 @@ from jumar.engines.local.models import (
     load_critic,
     load_model,
     new_critic,
+    recompute_activations,
     save_model,
 )
 from jumar.errors import ConfigurationError, DataError, EngineError
@@ -207,6 +208,19 @@ def test_a_critic_starts_as_the_policys_backbone_with_value_zero(name, tmp_path)
     for key, value in backbone(policy).state_dict().items():
         assert torch.equal(backbone(critic).state_dict()[key], value)
     assert policy.config.num_labels == 2
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_critic_recomputes_activations_if_its_policy_does(checkpointing):
+    policy = random_model("llama")
+    if checkpointing:
+        recompute_activations(policy)
+    critic, calls = new_critic(policy), []
+    critic.model.layers[0].input_layernorm.register_forward_hook(lambda *_: calls.append(1))
+    torch.nn.init.ones_(critic.score.weight)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    response_values(critic, [[5, 6], [7, 8]], IDS, mask).sum().backward()
+    assert len(calls) == (2 if checkpointing else 1)
 
 
 def test_a_critic_is_saved_and_loaded_as_a_plain_directory(tmp_path):

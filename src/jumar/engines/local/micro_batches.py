@@ -11,6 +11,8 @@ from jumar.engines.local.distributed import rank, world
 from jumar.engines.local.packing import Prompts, families, packs
 from jumar.types import RolloutBatch
 
+COPIES = 16  # keys and values that responses over a shared prompt keep take a token's memory
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -67,7 +69,9 @@ def padded_work(lengths: Sequence[int], groups: Sequence[int] | None = None) -> 
 def packed_work(
     prompts: Prompts, spans: Sequence[int], limit: int, groups: Sequence[int] | None = None
 ) -> Work:
-    """The same without padding; rows that share a prompt stay together as far as `limit` allows."""
+    """The same without padding: rows that share a prompt stay together as far as `limit` allows,
+    and it counts once, beside its copied keys and values.
+    """
     numbers: dict[tuple[int, ...], int] = {}
     rows = [
         (numbers.setdefault(tuple(prompt), len(numbers)), len(prompt), span)
@@ -79,7 +83,12 @@ def packed_work(
         return [[some[place] for place in family] for family in families(*columns)]
 
     def tokens(some: Sequence[int]) -> int:
-        return sum(rows[f[0]][1] + sum(rows[row][2] for row in f) for f in shared(some))
+        count = 0
+        for family in shared(some):
+            prompt, responses = rows[family[0]][1], sum(rows[row][2] for row in family)
+            copied = prompt * len(family) + responses if len(family) > 1 else 0
+            count += prompt + responses + copied // COPIES
+        return count
 
     together: list[list[int]] = [] if groups is None else _members(groups)
     if groups is None and rows:

@@ -130,7 +130,7 @@ def is_adapted(model: nn.Module) -> bool:
 
 def new_critic(policy: nn.Module) -> nn.Module:
     """A value model of the policy's architecture and weights, one number per token, zero
-    everywhere at first.
+    everywhere at first; it recomputes activations if the policy does.
     """
     if is_adapted(policy):
         raise ConfigurationError(
@@ -158,7 +158,10 @@ def new_critic(policy: nn.Module) -> nn.Module:
     if score.bias is not None:
         nn.init.zeros_(score.bias)
     reference = next(policy.parameters())
-    return critic.to(device=reference.device, dtype=reference.dtype).eval()
+    critic = critic.to(device=reference.device, dtype=reference.dtype).eval()
+    if any(getattr(part, "gradient_checkpointing", False) for part in policy.modules()):
+        recompute_activations(critic)
+    return critic
 
 
 def load_critic(directory: Path, like: nn.Module) -> nn.Module:
