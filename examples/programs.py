@@ -2,9 +2,10 @@
 
     python examples/programs.py        needs bubblewrap (`make system-deps`)
 
-Thirty one-line functions of two numbers, each asked for in eight ways. The base has seen
-demonstrations, many of them wrong. The verifier runs each program on four calls in a sandbox and
-compares what comes back outside; VeRPO learns from every call on its own.
+Thirty one-line functions of two numbers, each asked for in four ways. The base has seen
+demonstrations, many of them wrong, each kind of function in its own way. The verifier runs each
+program on four calls in a sandbox and compares what comes back outside; VeRPO learns from every
+call on its own.
 """
 
 import argparse
@@ -48,10 +49,9 @@ FUNCTIONS = {
     "is more": ("a > b", lambda a, b: a > b),
     "text": ("str(a) + str(b)", lambda a, b: str(a) + str(b)),
 }
-WAYS = ("the {}", "give the {}", "return the {}", "find the {}", "compute the {}", "we want the {}",
-        "f should give the {}", "{}, please")  # fmt: skip
+WAYS = ("the {}", "give the {}", "{} of a and b", "f: {}")
 CALLS = ((3, 5), (9, 2), (-4, 7), (6, 6))
-RELIABILITY = (0.05, 0.95)  # of demonstrations; each function has one of its own
+RELIABILITY = (0.2, 1.0)  # of demonstrations; each function has one of its own
 
 
 def program(body: str) -> str:
@@ -77,9 +77,10 @@ def demonstrations(rows: list[dict[str, object]], draw: random.Random) -> list[d
     low, high = RELIABILITY
     found: list[dict[str, object]] = []
     for row, _ in itertools.product(rows, range(20)):
-        reliable = low + (high - low) * random.Random(str(row["function"])).random()
+        kind = random.Random(str(row["function"]))
+        reliable, mistake = low + (high - low) * kind.random(), kind.choice(bodies)
         own = FUNCTIONS[str(row["function"])][0]
-        body = own if draw.random() < reliable else draw.choice(bodies)
+        body = own if draw.random() < reliable else mistake
         found.append({"prompt": row["prompt"], "response": f"```python\n{program(body)}\n```"})
     return found
 
@@ -92,22 +93,22 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--base-steps", type=int, default=200)
+    parser.add_argument("--base-steps", type=int, default=350)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--test-prompts", type=int, default=60)
+    parser.add_argument("--test-prompts", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/programs"))
     options = parser.parse_args()
     every = rows()
     random.Random(0).shuffle(every)
-    train, test = every[:180], every[180:]  # no prompt of the test was shown
+    train, test = every[:90], every[90:]  # no prompt of the test was shown
     shown = write(options.out / "shown.jsonl", demonstrations(train, random.Random(0)))
     Run(
         model="tiny",
         task=f"file:{shown}?template={{prompt}}\n",
         algorithm="sft",
         program={"name": "plain", "steps": options.base_steps},
-        rollout={"source": "dataset", "prompts": 32, "max_response_tokens": 64},
+        rollout={"source": "dataset", "prompts": 64, "max_response_tokens": 64},
         optimiser={"learning_rate": 3e-3, "decay": "linear", "decay_steps": options.base_steps},
         evaluation={"every": 0, "final_prompts": 0},
         out=options.out / "base",

@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from jumar import tasks
@@ -7,6 +5,7 @@ from jumar.errors import ConfigurationError, DataError, MissingColumnError
 from jumar.tasks.check import check
 from jumar.verifiers import VerifierSpec
 from tasks.samples import write
+from verifiers.isolated import isolated
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
 ROWS = [
@@ -37,18 +36,11 @@ def test_bare_running_is_asked_for_by_name(tmp_path):
 
 
 def test_check_runs_the_solutions(tmp_path):
-    if os.environ.get("JUMAR_REQUIRE_PEERS") != "1" and not _has_bubblewrap():
-        pytest.skip("bubblewrap is not installed, so no solution was run")
+    isolated()
     train, test = write(tmp_path / "a.jsonl", ROWS[:1]), write(tmp_path / "b.jsonl", ROWS[1:])
     found = check(tasks.get(f"file:{train}?verifier=code&test={test}"), workers=1)
     assert found.passed
     assert (found.examples, found.gold_accepted, found.shuffled_accepted) == (4, 4, 0)
-
-
-def _has_bubblewrap():
-    return any(
-        os.access(os.path.join(place, "bwrap"), os.X_OK) for place in os.get_exec_path() if place
-    )
 
 
 @pytest.mark.parametrize(

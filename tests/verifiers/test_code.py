@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -10,17 +9,15 @@ from jumar.verifiers.extract import MAX_ANSWER
 from jumar.verifiers.score import Row
 from verifiers.corpora import HOSTILE
 from verifiers.forgeries import FORGERIES, PRINTED, PRINTING, SOLUTION, TESTS
+from verifiers.isolated import isolated
 
 SPEC = VerifierSpec("code", {"cpu_seconds": 2, "memory_mb": 256})
 
 
 @pytest.fixture(scope="module")
 def code():
-    try:
-        return build(SPEC)
-    except ConfigurationError as error:
-        message = f"no sandbox to be had here, so code rewards were not tested: {error}"
-        (pytest.fail if os.environ.get("JUMAR_REQUIRE_PEERS") == "1" else pytest.skip)(message)
+    isolated()
+    return build(SPEC)
 
 
 def fenced(program):
@@ -82,7 +79,7 @@ def test_a_program_that_takes_too_long_is_not_run_again(code):
     assert found.detail == "1 of 4 tests passed; test 2: it ran out of time or memory"
 
 
-def test_a_program_that_sleeps_is_timed_out_and_counted():
+def test_a_program_that_sleeps_is_timed_out_and_counted(code):
     options = {**SPEC.options, "wall_seconds": 1.0}
     with ScoringPool(VerifierSpec("code", options), workers=1) as pool:
         (found,) = pool.score([fenced("import time; time.sleep(99)")], [Row("q", TESTS)])
