@@ -64,8 +64,18 @@ class Faults:
             raise OSError(self.how, os.strerror(self.how), path)
         if self.how == "torn" and os.path.isfile(self.last):
             self.strike = 0  # cutting is an operation, too
-            os.truncate(self.last, os.path.getsize(self.last) // 2)
+            os.truncate(self.last, _half(self.last))
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _half(path: str) -> int:
+    """The size of a file of which half was written; of lines that are appended, the last one."""
+    size = os.path.getsize(path)
+    if not path.endswith("metrics.jsonl"):
+        return size // 2
+    with open(path, "rb") as file:
+        start = file.read().rstrip(b"\n").rfind(b"\n") + 1
+    return (start + size) // 2
 
 
 def _in_open_directory(event: str, arguments: tuple[Any, ...]) -> bool:

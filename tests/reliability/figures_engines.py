@@ -14,7 +14,7 @@ from jumar.engines.local.models import load_model
 from jumar.engines.local.sampler import Sampling
 from jumar.engines.vllm.probe import TOLERANCE, Probe
 from jumar.errors import SynchronisationError
-from parity.records import HOSTS, stored
+from parity.records import FOLDER, HOSTS, stored
 
 from .records import ROOT
 from .runs import prepared
@@ -30,6 +30,8 @@ def cross_runtime_parity() -> tuple[int, int, list[str]]:
     """
     tally = Tally()
     for host in HOSTS:
+        if not (FOLDER / f"{host}.json").is_file():
+            continue  # not measured yet
         record = stored(host)
         for name, gaps in record["cells"].items():
             if "reason" not in gaps:

@@ -11,16 +11,17 @@ Departs: R is the verdict, the paper has a learned reward model. Ties are drawn,
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from jumar.algorithm import Algorithm
 from jumar.algorithms.ppo import ppo
-from jumar.filters import Kept, extremes
+from jumar.filters import extremes
 from jumar.pieces import piece
 
 
 def pf_ppo(
     *,
-    kept: Kept = "best_worst",
+    kept: Literal["best_worst", "best_random", "best"] = "best_worst",
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     gamma: float = 1.0,

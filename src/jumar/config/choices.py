@@ -163,6 +163,8 @@ def _type(node: ast.expr | None, aliases: Mapping[str, ast.expr]) -> Any:
             return Literal[values]  # pydantic reads it at run time
         case ast.Subscript(value=ast.Name(id="list"), slice=inner):
             return list[_type(inner, aliases)]  # type: ignore[misc]  # and this
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[inner, _])):
+            return tuple[_type(inner, aliases), ...]  # type: ignore[misc]
     return Any
 
 

@@ -119,7 +119,9 @@ def test_a_checkpoint_of_another_run_is_refused(model, pool, tmp_path):
     checkpoints = tmp_path / "mine" / "checkpoints"
     shutil.rmtree(checkpoints)
     shutil.copytree(tmp_path / "other" / "checkpoints", checkpoints)
-    with pytest.raises(EngineError, match=r"step-00000002 is of another run.*Remove it"):
+    with pytest.raises(
+        EngineError, match=r"step-00000002 is of another run.*: settings\. .*Remove it"
+    ):
         begun(tmp_path / "mine", model, pool)
 
 

@@ -74,7 +74,11 @@ def newest(root: Path) -> Path | None:
 
 
 def _newest(root: Path) -> str | None:
-    found = [path for path in root.iterdir() if _step(path) >= 0] if root.is_dir() else []
+    if not root.is_dir():
+        return None
+    with disk.clear_errors(root):
+        _sweep(root)
+    found = [path for path in root.iterdir() if _step(path) >= 0]
     if not found:
         return None
     last = max(found, key=lambda path: (_step(path), not path.name.startswith(REPLACED)))

@@ -55,22 +55,25 @@ def check_inputs(file: Path, now: Mapping[str, str]) -> None:
     then = from_main(lambda: _stored(file))
     if then is None:
         write_json(file, dict(now))
-    elif changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
+    elif changed := _changed(then, now):
         raise ConfigurationError(
-            f"The run in {file.parent} was started with other inputs: {', '.join(changed)} changed "
+            f"The run in {file.parent} was started with other inputs: {changed} changed "
             "since, but what it learned has to go on from the same, or it would mix two runs. "
             "Restore them, or start a new run with another --out."
         )
 
 
-def check_own(path: Path, then: str, now: Mapping[str, str]) -> None:
-    """Refuse the checkpoint of another run, by the digest of its inputs."""
-    if then != digest(now):
+def check_own(path: Path, then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse the checkpoint of another run, which tells its inputs."""
+    if changed := _changed(then, now):
         raise EngineError(
-            f"The checkpoint {path} is of another run, which learned from other prompts, models or "
-            "settings, but a run can only go on from its own. Remove it, or put back what was "
-            "there."
+            f"The checkpoint {path} is of another run, with other inputs: {changed}. A run can only "
+            "go on from its own. Remove it, or put back what was there."
         )
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    return ", ".join(sorted(name for name in {*then, *now} if then.get(name) != now.get(name)))
 
 
 def targets(verifier: Any) -> Iterator[str]:

@@ -313,7 +313,7 @@ class LocalTrainer:
             write_trained(path)
             save_file(dict(self._state), path / "algorithm-state.safetensors")
             state = {
-                "inputs": digest(self._inputs),
+                "inputs": self._inputs,
                 "step": self.step,
                 "position": self._order.position,
                 "used": self._used,
