@@ -118,10 +118,8 @@ def released() -> set[str]:
 @cache
 def learned() -> set[str]:
     """Algorithms whose interval in the bench lies above the base."""
-    store = DOCS / "results" / "bench"
-    if not (store / "base-seed0.json").is_file():
-        return set()
-    return set(bench.learned(bench.found(store)))
+    records = bench.found(DOCS / "results" / "bench")
+    return set(bench.learned(records)) if records.by_arm else set()
 
 
 def _tests(tree: ast.Module) -> Iterator[ast.FunctionDef]:

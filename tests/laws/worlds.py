@@ -6,7 +6,7 @@ positions is part of it, and goes through the one door like an engine's.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any
 
 import pytest
@@ -146,8 +146,12 @@ class World:
         return self.signals_and_state(state)[0]
 
     def signals_and_state(self, state: State | None = None) -> tuple[Signals, State]:
-        before = self.algorithm.init_state() if state is None else state
-        return compute_signals(self.algorithm, self.built(), before)
+        return self.first if state is None else compute_signals(self.algorithm, self.built(), state)
+
+    @cached_property
+    def first(self) -> tuple[Signals, State]:
+        """Of a rollout before which there was none; computed once, for laws ask several times."""
+        return compute_signals(self.algorithm, self.built(), self.algorithm.init_state())
 
     def tokens(self, leaves: Mapping[str, Tensor]) -> TokenBatch:
         signals, rollout = self.signals(), self.built()

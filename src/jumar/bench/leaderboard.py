@@ -85,7 +85,7 @@ def leaderboard(records: Records) -> str:
     for heading, text in KINDS.items():
         rows = [_row(name, records) for name in there if kind(name) == heading]
         head = ["", "pass@1", "greedy", "KL", "tokens", "rate"]
-        parts += [f"## {heading}", text, table(head, rows)]
+        parts += [f"## {heading}", text, table(head, rows)] if rows else []
     return "\n\n".join([*parts, *_failed(records, there), *_absent(there)])
 
 

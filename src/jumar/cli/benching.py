@@ -35,6 +35,6 @@ def bench_and_write(
     try:
         bench.run(runners, console.print)
     finally:  # what is there is worth a page, whatever stopped the rest
-        if (store / "base-seed0.json").is_file():
+        if bench.found(store).by_arm:
             write_text(file, bench.page(store))
             NoMarkup().print(f"Written: {file}")
