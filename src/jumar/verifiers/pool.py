@@ -93,6 +93,12 @@ class ScoringPool:
 
     def score(self, responses: Sequence[str], examples: Sequence[Scorable]) -> list[Score]:
         """One score per response, in order. A dead or slow worker costs only its own response."""
+        return [future.result() for future in self.begin(responses, examples)]
+
+    def begin(
+        self, responses: Sequence[str], examples: Sequence[Scorable]
+    ) -> "list[Future[Score]]":
+        """The same, without waiting for it."""
         if self.verifier.kind == "none":
             build(self.verifier)  # refuses it
         futures: list[Future[Score]] = []
@@ -106,7 +112,7 @@ class ScoringPool:
             for job in jobs:
                 self._jobs.put(job)
                 futures.append(job.future)
-        return [future.result() for future in futures]
+        return futures
 
     def statistics(self) -> dict[str, float]:
         """Counts per status, restarts, math-verify disagreements, seconds per score (p50, p99)."""

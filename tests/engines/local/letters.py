@@ -179,3 +179,6 @@ class Dying:
         if self.calls == self.stop_at:
             raise KeyboardInterrupt
         return self.pool.score(responses, examples)
+
+    def begin(self, responses: Any, examples: Any) -> Any:
+        return self.pool.begin(responses, examples)

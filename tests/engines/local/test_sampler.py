@@ -167,6 +167,17 @@ def test_the_prompts_go_through_the_model_once_and_finished_rows_not_at_all():
     assert live[-1] < 32
 
 
+def test_each_response_is_told_of_once_with_its_tokens_when_it_has_ended():
+    model, told = random_model("llama", spread=1.0), []
+    out = drawn(model, group=16, rows=20, ended=lambda row, ids: told.append((row, list(ids))))
+    assert 0 < out.truncated.sum() < 64
+    assert sorted(row for row, _ in told) == list(range(64))
+    for row, ids in told:
+        assert ids == out.token_ids[row][out.mask[row]].tolist()
+    first_block = [len(ids) for row, ids in told if row in {row for row, _ in told[:20]}]
+    assert first_block == sorted(first_block)
+
+
 def test_the_mode_and_the_gradients_of_the_model_are_left_alone():
     model = random_model("llama").train()
     out = drawn(model)

@@ -11,7 +11,7 @@ from jumar.engines.contract import Responses
 from jumar.engines.local.distributed import on_main
 from jumar.engines.local.lora import merged_weights, policy_writer
 from jumar.engines.local.models import is_adapted, save_model
-from jumar.engines.local.sampler import LocalSampler, Sampled, Sampler, Sampling, sample
+from jumar.engines.local.sampler import Ended, LocalSampler, Sampled, Sampler, Sampling, sample
 from jumar.engines.local.tokens import Prompts
 from jumar.engines.settings import ModelSettings
 from jumar.tasks.task import Example, PromptTemplate
@@ -57,6 +57,7 @@ class LocalPolicy:
         sampling: Sampling,
         seed: int,
         step: int = 0,
+        ended: Ended | None = None,
     ) -> Sampled:
         """`samples` responses in a row for each example, as token ids with their log-probs."""
         return self.sampler.sample(
@@ -70,6 +71,7 @@ class LocalPolicy:
             pad_id=self.prompts.pad_id,
             seed=seed,
             step=step,
+            ended=ended,
         )
 
     def continue_from(

@@ -18,6 +18,7 @@ from jumar.engines.local.curriculum import PromptOrder
 from jumar.engines.local.diagnostics import of_rollout
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.sampler import Sampled, Sampling
+from jumar.engines.local.scoring import EarlyScores
 from jumar.engines.settings import EngineSettings
 from jumar.errors import DataError
 from jumar.tasks.task import Example, content_hash
@@ -149,7 +150,10 @@ class Collector:
     ) -> Rollout:
         """Sample and score every one of `examples`; nothing is filtered."""
         start = perf_counter()
-        settings = self.settings.rollout
+        settings, given = self.settings.rollout, None
+        count = responses or settings.responses
+        rows = [example for example in examples for _ in range(count)]
+        early = EarlyScores(self.pool, rows, self.policy.prompts.decode)
         if settings.source == "dataset":
             rows, sampled, given = self.policy.prompts.stored(
                 examples,
@@ -157,17 +161,14 @@ class Collector:
                 device=next(self.policy.model.parameters()).device,
             )
         else:
-            count = responses or settings.responses
-            rows = [example for example in examples for _ in range(count)]
             sampled = self.policy.sample(
                 examples, samples=count, sampling=self._sampling,
-                seed=self.settings.seed, step=step,
+                seed=self.settings.seed, step=step, ended=early.ended,
             )  # fmt: skip
-            given = None
         texts = self.policy.texts(sampled)
         times["sample"] += perf_counter() - start
         start = perf_counter()
-        scores = self.pool.score(texts, rows) if given is None else given
+        scores = early.all(texts) if given is None else given
         times["score"] += perf_counter() - start
         if settings.control == "shuffled_rewards":
             scores = [scores[i] for i in self._shuffled(len(scores), step)]

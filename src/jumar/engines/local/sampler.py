@@ -9,7 +9,7 @@ and a resumed run change no draw (they can still move the last bit of a probabil
 import hashlib
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from jumar.errors import ConfigurationError, EngineError
 from jumar.ops.logprobs import Head, processed_logits
 
 LOGITS_AT_ONCE = 2**24  # elements: 64 MiB in float32
+Ended = Callable[[int, Sequence[int]], None]  # is told of a response: its row and its tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,11 @@ class Sampler(Protocol):
         pad_id: int,
         seed: int,
         step: int,
+        ended: Ended | None = None,
     ) -> Sampled:
         """`group` responses to each prompt, in a row. A prompt that occurs twice gets other ones
-        the second time. `model` has the weights that were synchronised last.
+        the second time. `model` has the weights that were synchronised last. `ended` may be told
+        of responses before the others are whole.
         """
         ...
 
@@ -120,6 +123,7 @@ def sample(
     seed: int,
     step: int = 0,
     rows: int = 512,
+    ended: Ended | None = None,
 ) -> Sampled:
     """`group` responses to each prompt, at most `rows` at a time.
 
@@ -144,7 +148,7 @@ def sample(
     with unsharded(model), torch.inference_mode(), _evaluating(model):
         for start in range(0, len(mine), rows):
             block = by_length[start : start + rows]
-            _sample_block(model, prompts, block, group, sampling, eos, uniforms, out)
+            _sample_block(model, prompts, block, group, sampling, eos, uniforms, out, ended)
     out = _together(out, pad_id)
     check_finite(out.logprobs)
     longest = int(out.mask.sum(dim=1).max()) if total else 0
@@ -177,6 +181,7 @@ def _sample_block(
     eos: Tensor,
     uniforms: Tensor,
     out: Sampled,
+    ended: Ended | None,
 ) -> None:
     body, head = backbone(model), lm_head(model)
     unique = sorted({row // group for row in block}, key=lambda p: (len(prompts[p]), p))
@@ -206,6 +211,7 @@ def _sample_block(
         out.token_ids[live, t], out.logprobs[live, t], out.mask[live, t] = tokens, logprobs, True
         going = torch.isin(tokens, eos, invert=True)
         if not bool(going.all()):
+            _tell(ended, live[~going], out, t + 1)
             stay = drop_rows(cache, going)
             live, tokens, lengths, attend = live[stay], tokens[stay], lengths[stay], attend[stay]
         if t + 1 == max_tokens or not live.numel():
@@ -218,6 +224,14 @@ def _sample_block(
             use_cache=True,
         ).last_hidden_state[:, -1]
     out.truncated[live] = True
+    _tell(ended, live, out, max_tokens)
+
+
+def _tell(ended: Ended | None, rows: Tensor, out: Sampled, length: int) -> None:
+    if ended is not None:
+        whole = zip(rows.tolist(), out.token_ids[rows, :length].tolist(), strict=True)
+        for row, token_ids in whole:
+            ended(row, token_ids)
 
 
 def _draw(

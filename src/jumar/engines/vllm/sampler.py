@@ -23,6 +23,7 @@ from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.models import is_adapted
 from jumar.engines.local.packing import Prompts
 from jumar.engines.local.sampler import (
+    Ended,
     Sampled,
     Sampling,
     check_context,
@@ -72,8 +73,9 @@ class VllmSampler:
         pad_id: int,
         seed: int,
         step: int = 0,
+        ended: Ended | None = None,
     ) -> Sampled:
-        """See `Sampler`."""
+        """See `Sampler`; all responses end together."""
         check_context(model, prompts, max_tokens)
         numbers = sample_numbers(prompt_ids, group)
         firsts = zip(prompts, prompt_ids, numbers[::group].tolist(), strict=True)
