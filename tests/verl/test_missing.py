@@ -1,11 +1,15 @@
 """What does not come is told, and not waited for; `test_ray` shows it of processes that died."""
 
 import asyncio
+import os
+import signal
 import tempfile
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
@@ -14,6 +18,7 @@ from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedW
 from jumar import algorithms
 from jumar.engines.verl import host, worker
 from jumar.engines.verl.trainer import JumarTrainer
+from jumar.engines.verl.watch import Watch
 from jumar.errors import EngineError
 
 
@@ -28,6 +33,29 @@ def test_a_sampler_that_does_not_take_the_weights_is_not_waited_for(monkeypatch)
     monkeypatch.setattr(worker, "SYNC_SECONDS", 1)
     with pytest.raises(EngineError, match=r"nothing for 1 seconds .* of step 7.*start again"):
         asyncio.run(object.__new__(worker.JumarWorker).update_weights(7))
+
+
+class Loop:
+    """Stands for an agent loop: an actor with a process of its own."""
+
+    async def process(self) -> int:
+        return os.getpid()
+
+
+def test_a_dead_agent_loop_is_told_and_a_living_one_is_not() -> None:
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        loops = [ray.remote(Loop).remote() for _ in range(2)]
+        processes = ray.get([loop.process.remote() for loop in loops])
+        watch = Watch({"verl's agent loop": loops})
+        watch.look()
+        os.kill(processes[1], signal.SIGKILL)
+        with pytest.raises(EngineError, match=r"agent loop died .*SIGKILL.*start again"):
+            for _ in range(120):
+                watch.look()
+                time.sleep(0.5)
+    finally:
+        ray.shutdown()
 
 
 def joined(*keys: str) -> list[str]:

@@ -97,7 +97,7 @@ def _plain(data: Any) -> dict[str, Any]:
 
     columns = {name: data.get(name) for name in list(data.keys())}
     return {
-        name: [row.clone() if isinstance(row, torch.Tensor) else row.data for row in c.unbind()]
+        name: [row.clone() if isinstance(row, torch.Tensor) else row.data for row in c.unbind(0)]
         for name, c in columns.items()
         if hasattr(c, "unbind")
     }

@@ -363,6 +363,20 @@ def test_the_signal_of_a_fixed_batch_is_whitened_over_the_whole_of_it(tmp_path):
     assert fields["jumar_old_logprobs"].unbind()[0].tolist() == [-1.0] * int(lengths[0])
 
 
+def test_a_step_may_have_only_short_responses_of_a_fixed_batch(tmp_path):
+    settings = stored(tmp_path, groups=6)
+    fixed = replay.FixedBatch.read(settings)
+    made = fixed.with_signals(settings.record(), fixed.batch).batch
+    short = (made.mask.sum(dim=1) < 3).nonzero()[:, 0]
+    lengths = made.mask.sum(dim=1)[short]
+    part = made.select(short)
+    fields = signals.signal_fields(part, torch.arange(len(short)), lengths, there=replay.OF_VERL)
+    rows = fields["jumar_signal"].unbind()
+    assert [row.tolist() for row in rows] == [
+        part.signal[row][:length].tolist() for row, length in enumerate(lengths.tolist())
+    ]
+
+
 def test_a_directory_that_is_no_fixed_batch_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match=r"which has no batch.safetensors.*Name that one"):
         replay.FixedBatch.read(VerlSettings(algorithm="sft", batch=tmp_path))

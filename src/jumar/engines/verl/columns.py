@@ -114,15 +114,15 @@ def fields_of(
     `rows` are the places of its rows among them: verl pads batches, and `keep` drops responses.
     What is `there` the worker has from verl.
     """
-    fields = {}
+    fields, width = {}, int(lengths.max())
     for name, column in batch.columns.items():
         if name in there or (name in COLUMNS and COLUMNS[name].shape == "BK"):
             continue  # parts of the score are for the rollout's pieces alone
         if column.dim() == 1:
             fields[OWN + name] = column.new_zeros(len(lengths)).index_copy(0, rows, column)
             continue
-        whole = column.new_zeros(len(lengths), int(lengths.max()))
-        whole[rows, : column.shape[1]] = column
+        whole = column.new_zeros(len(lengths), width)
+        whole[rows, : column.shape[1]] = column[:, :width]  # a step's rows may all be short
         fields[OWN + name] = jagged(whole, lengths)
     return fields
 
