@@ -45,7 +45,7 @@ def left(out: Path) -> dict[str, Any]:
         "weights": hashlib.sha256(weights).hexdigest(),
         "lines": [{k: v for k, v in row.items() if not k.startswith(TIMED)} for row in rows],
         "scores": [summary[part] for part in ("base", "final", "change")],
-        "backstops": sum(row.get("status/timed_out", 0) for row in rows),
+        "backstops": summary["backstops"],
     }
 
 
