@@ -219,6 +219,25 @@ def breaks(response: str, example: dict) -> float:
     raise ValueError("no such word")
 
 
+def test_scores_that_ran_out_of_time_are_counted_and_mark_the_run(model, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\ndef reward(response, example):\n    time.sleep(99)\n"
+    )
+    spec = VerifierSpec("function", {"target": f"{tmp_path}/slow.py:reward"})
+    few = {
+        "program": {"name": "plain", "steps": 1},
+        "rollout": {**SMALL["rollout"], "prompts": 1, "responses": 2},
+        "scoring": {"workers": 1, "wall_seconds": 0.5},
+        "evaluation": {"every": 0, "final_prompts": 0},
+    }
+    run = Run(
+        model=str(model), task=replace(letters(), verifier=spec), algorithm="grpo",
+        out=tmp_path / "run", **{**SMALL, **few},
+    )  # fmt: skip
+    assert run.train(observer=Silent())["backstops"] == 2
+    assert lines(tmp_path / "run")[0]["backstops"] == 2
+
+
 def test_an_evaluation_draws_as_its_settings_say(model):
     narrow = {"evaluation": {**SMALL["evaluation"], "top_p": 0.25}}
     settings = Run(model=str(model), task=letters(), algorithm="grpo", **{**SMALL, **narrow})

@@ -38,6 +38,7 @@ from jumar.engines.local.preparation import (
     with_fitting_prompts,
 )
 from jumar.engines.local.provision import Teacher, check_provided
+from jumar.engines.local.records import Records
 from jumar.engines.local.sampler import Sampler
 from jumar.engines.local.trainer import LocalTrainer
 from jumar.engines.settings import EngineSettings
@@ -264,6 +265,7 @@ class Run:
                 for kind in final
             },
             "steps": steps,
+            "backstops": from_main(lambda: Records(self.directory).total("backstops")),
             "seconds": seconds,
             "threads": torch.get_num_threads(),
             "processes": world(),

@@ -19,7 +19,10 @@ class Ended:
     said: str  # stdout and stderr
 
 
-def started(command: Sequence[str], count: int) -> list[subprocess.Popen[str]]:
+def started(
+    command: Sequence[str], count: int, ranks: Sequence[int] | None = None
+) -> list[subprocess.Popen[str]]:
+    """Processes of `count`, or those of `ranks` alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -30,7 +33,7 @@ def started(command: Sequence[str], count: int) -> list[subprocess.Popen[str]]:
             env=environment() | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
-        for rank in range(count)
+        for rank in (range(count) if ranks is None else ranks)
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Every setting of a recipe: how its effect is seen.
 
-CHANGED are seen by a run of two steps that leaves other bits, files or lines with the value given
+CHANGED are seen by a run of three steps that leaves other bits, files or lines with the value given
 here. SEEN_BY names the test that shows the effect of another. A key that is in neither has none,
 and must not be a setting.
 """
@@ -12,19 +12,16 @@ from pydantic import BaseModel
 
 from jumar.config import RunConfig
 
-LINEAR = {"decay": "linear", "decay_steps": 2}
-CORRECTED = {"kind": "truncated", "level": "token", "ratio_max": 1.000001}
+LINEAR = {"decay": "linear", "decay_steps": 3}
+MASKED = {"kind": "masked", "ratio_max": 1.0}
 LORA = {"rank": 2}
 # by the key: what it becomes, and the settings beside which it counts
 CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "seed": (1, {}),
     "loading.dtype": ("bfloat16", {}),
-    "loading.system_prompt": ("say more", {}),
-    "loading.chat_template": ("{% for m in messages %}{{ m['content'] }}!{% endfor %}", {}),
     "lora.rank": (2, {}),
     "lora.alpha": (64, {"lora": LORA}),
     "lora.target_modules": (("q_proj",), {"lora": LORA}),
-    "rollout.source": ("dataset", {}),
     "rollout.prompts": (2, {}),
     "rollout.only_prompts": (3, {}),
     "rollout.responses": (2, {}),
@@ -32,7 +29,7 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "rollout.top_p": (0.5, {}),
     "rollout.top_k": (2, {}),
     "rollout.max_response_tokens": (3, {}),
-    "rollout.max_refills": (0, {}),
+    "rollout.max_refills": (0, {"algorithm": "dapo"}),
     "rollout.control": ("shuffled_rewards", {}),
     "optimiser.learning_rate": (1e-4, {}),
     "optimiser.critic_learning_rate": (1e-4, {"algorithm": "ppo"}),
@@ -42,14 +39,14 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "optimiser.max_grad_norm": (1e-3, {}),
     "optimiser.warmup_steps": (5, {}),
     "optimiser.decay": ("cosine", {"optimiser": LINEAR}),
-    "optimiser.decay_steps": (4, {"optimiser": LINEAR}),
+    "optimiser.decay_steps": (9, {"optimiser": LINEAR}),
     "optimiser.minibatches": (2, {}),
     "optimiser.epochs": (2, {}),
     "optimiser.micro_batch_tokens": (20, {}),
-    "correction.kind": ("masked", {"correction": CORRECTED}),
-    "correction.level": ("response", {"correction": CORRECTED}),
-    "correction.ratio_min": (1.0, {"correction": CORRECTED}),
-    "correction.ratio_max": (1.5, {"correction": {**CORRECTED, "kind": "masked"}}),
+    "correction.kind": ("masked", {"correction": {"ratio_max": 1.0}}),
+    "correction.level": ("response", {"correction": MASKED}),
+    "correction.ratio_min": (1.0, {"correction": {"kind": "masked"}}),
+    "correction.ratio_max": (1.0, {"correction": {"kind": "masked"}}),
     "scoring.partial_credit": (True, {}),
     "evaluation.every": (0, {}),
     "checkpoints.every": (2, {"checkpoints": {"keep_last": 9}}),
@@ -70,9 +67,14 @@ SEEN_BY = {
     "teacher": "test_each_prompt_is_scored_by_its_own_teacher",
     "rewards": "test_rewards_stand_beside_the_verifier_and_are_learned_from",
     "tracker": "test_a_recipe_names_none_one_or_several_and_is_written_as_it_was",
-    "tracking.project": "test_a_run_is_called_at_its_trackers_as_the_recipe_says",
-    "tracking.name": "test_a_run_is_called_at_its_trackers_as_the_recipe_says",
+    "tracking.project": "test_a_run_that_was_killed_and_resumed_is_whole_at_its_trackers",
+    "tracking.name": "test_a_run_that_was_killed_and_resumed_is_whole_at_its_trackers",
     "loading.device": "test_what_is_wrong_is_said_before_anything_is_written",
+    "loading.system_prompt": "test_the_configured_system_prompt_replaces_the_tasks",
+    "loading.chat_template": (
+        "test_a_configured_template_replaces_the_tokenizers_and_an_empty_one_means_plain_text"
+    ),
+    "rollout.source": "test_stored_rows_train_without_a_verifier",
     "loading.attention": "test_dtype_and_attention_are_those_asked_for",
     "loading.gradient_checkpointing": "test_gradient_checkpointing_can_be_asked_for",
     "loading.threads": "test_a_run_computes_with_as_many_threads_as_it_is_told",
@@ -95,7 +97,7 @@ SEEN_BY = {
     "judge.retries": "test_what_may_pass_is_tried_again_and_what_cannot_is_not",
     "judge.workers": "test_a_judge_is_asked_by_as_many_workers_as_it_has",
     "distributed.sharding": "test_so_do_two_between_whom_the_weights_are_dealt",
-    "distributed.deadline": "test_the_recipe_decides_how_long_a_process_waits",
+    "distributed.deadline": "test_a_process_waits_for_the_others_as_long_as_its_recipe_says",
     "vllm.server": "test_a_run_whose_server_hangs_ends_and_is_resumed_on_it",
     "vllm.arguments": "test_a_run_whose_worker_is_killed_ends_and_is_resumed_on_a_server",
     "vllm.exchange": "test_an_update_reaches_the_sampler_and_what_it_cached",

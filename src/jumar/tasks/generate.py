@@ -24,6 +24,7 @@ HASH_DEPENDENT = frozenset(
 )
 Item = dict[str, Any]  # {"question", "answer", "metadata"}, JSON-able
 _PATIENCE = 60.0  # seconds of generation that are worth a word to the user
+_START, _PER_ITEM = 600.0, 1.0  # seconds that a child process may take; far more than any needs
 log = logging.getLogger("jumar.tasks")
 
 
@@ -32,13 +33,21 @@ def items(name: str, parameters: Mapping[str, Any]) -> Iterator[Item]:
     if name not in HASH_DEPENDENT:
         yield from generated(name, parameters)
         return
-    child = subprocess.run(
-        [sys.executable, "-m", "jumar.tasks.generate"],
-        input=json.dumps({"name": name, "parameters": to_json(dict(parameters))}).encode(),
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        check=False,
-    )
+    limit = _START + _PER_ITEM * int(parameters["size"])
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "jumar.tasks.generate"],
+            input=json.dumps({"name": name, "parameters": to_json(dict(parameters))}).encode(),
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            check=False,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"gym:{name} was waited for, which generates its prompts in a child process, but it "
+            f"was not ready after {limit:g} seconds and was ended. Ask for fewer by ?size=."
+        ) from error
     lines = child.stdout.splitlines()
     if child.returncode or not lines:
         raise EngineError(

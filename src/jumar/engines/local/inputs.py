@@ -67,8 +67,8 @@ def check_own(path: Path, then: Mapping[str, str], now: Mapping[str, str]) -> No
     """Refuse the checkpoint of another run, which tells its inputs."""
     if changed := _changed(then, now):
         raise EngineError(
-            f"The checkpoint {path} is of another run, with other inputs: {changed}. A run can only "
-            "go on from its own. Remove it, or put back what was there."
+            f"The checkpoint {path} is of another run, with other inputs: {changed}. A run only "
+            "goes on from its own. Remove it, or put back what was there."
         )
 
 

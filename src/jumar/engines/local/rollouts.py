@@ -285,6 +285,7 @@ def _numbers(seen: Sequence[Rollout]) -> dict[str, float]:
         "truncated": float(batch.truncated.float().mean()),
         "sampled_tokens": float(lengths.sum()),
         **{f"status/{s}": statuses[s] / len(every) for s in STATUSES},
+        "backstops": float(statuses["timed_out"]),  # of another machine's speed, perhaps
         **{
             f"reward/{name}": float(np.mean([s.rewards.get(name, 0.0) for s in every.scores]))
             for name in sorted(parts)
