@@ -24,7 +24,7 @@ from speed.cases import CASES, PROFILED
 from speed.sides import Pause, alternated, started
 from speed.work import Work
 
-TURNS = 5
+TURNS = 3
 
 
 def measured(quick: bool) -> dict[str, Any]:
