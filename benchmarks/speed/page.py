@@ -26,8 +26,10 @@ SAME = (
     "every step are counted on both sides and have to be the table's. The model has 0.8 million "
     "parameters unless something else is said. TRL runs without gradient checkpointing (its "
     "default), data loader workers, logging and bf16, with its cache and fused AdamW, and with the "
-    "fastest of the settings that are listed with each case; jumar runs with its defaults. On a "
-    "GPU, with vLLM or continuous batching as the sampler, nothing was measured: there was none."
+    "fastest of the settings that are listed with each case; jumar runs with its defaults. Not "
+    "tried: torch_compile, continuous batching (whose cache takes most of the machine's memory) and "
+    "Liger's kernels. On a GPU, with vLLM or continuous batching as the sampler, nothing was "
+    "measured: there was none."
 )
 WANTED: dict[tuple[str, str], float | None] = {
     **{(name, "step"): case.wanted for name, case in CASES.items()},

@@ -18,6 +18,7 @@ from transformers import LlamaModel
 from jumar.engines.local import sampler, update
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.records import Records
+from jumar.engines.local.rollouts import Collector
 from jumar.verifiers.pool import ScoringPool
 from speed import ours
 from speed.cases import CASES, PROFILED
@@ -82,6 +83,8 @@ class Spans:
 def _profiled(work: Work, pause: Pause, folder: Path) -> None:
     ours.end_by_table(work)
     spans = Spans()
+    spans.around(Collector, "collect", "rollout: prompts, columns, waiting for scores")
+    spans.around(update.Updater, "update", "training: signals, columns, micro-batches")
     spans.around(LocalPolicy, "sample", "sampling: the cache and the rows")
     spans.around(sampler, "_draw", "sampling: head and draw")
     spans.around(
