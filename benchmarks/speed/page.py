@@ -27,7 +27,7 @@ SAME = (
     "parameters unless something else is said. TRL runs without gradient checkpointing (its "
     "default), data loader workers, logging and bf16, with its cache and fused AdamW, and with the "
     "fastest of the settings that are listed with each case; jumar runs with its defaults. Not "
-    "tried: torch_compile, continuous batching (whose cache takes most of the machine's memory) and "
+    "tried: torch_compile, continuous batching (its cache takes most of a machine's memory) and "
     "Liger's kernels. On a GPU, with vLLM or continuous batching as the sampler, nothing was "
     "measured: there was none."
 )
