@@ -100,8 +100,7 @@ def _profiled(work: Work, pause: Pause, folder: Path) -> None:
     spans.around(update, "summed_and_clipped", "gradient norm")
     spans.around(torch.optim.AdamW, "step", "optimiser")
     spans.around(Records, "append", "records on disk")
-    program = {"name": "plain", "steps": 10**6}
-    ours.run(work, folder, program, ours.GRPO).train(observer=_Observer(pause, spans))
+    ours.run(work, folder, ours.PLAIN, ours.GRPO).train(observer=_Observer(pause, spans))
 
 
 class _Observer(ours.Observer):
