@@ -28,7 +28,7 @@ from speed.sides import Pause, Training, alternated, started
 from speed.work import THREADS, even
 
 ALGORITHM = {"name": "a_star_po", "beta": 1e-3}
-TRIED = 2  # runs of each setting of TRL's
+TRIED = 1  # run of each setting of TRL's
 
 
 def measured(quick: bool) -> dict[str, Any]:

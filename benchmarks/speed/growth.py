@@ -11,7 +11,7 @@ from speed.cases import AXES, BASE
 from speed.sides import alternated, started
 from speed.work import Work
 
-TURNS = 3
+TURNS = 2
 
 
 def measured(quick: bool) -> dict[str, Any]:

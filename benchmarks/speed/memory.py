@@ -3,7 +3,7 @@
 Each is a process of its own that gets the same responses. What is counted is what the process holds
 at most (VmHWM, which Linux lets one set back) from the rollout on until just before the optimiser's
 step, less what it holds at the beginning of that; so the gradients belong to it, and the weights do
-not.
+not. The plain one holds about 10 GB.
 """
 
 from dataclasses import asdict

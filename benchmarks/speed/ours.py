@@ -1,4 +1,7 @@
-"""jumar's side: a run as a user starts it, whose observer waits for its turn after each step."""
+"""jumar's side: a run as a user starts it, whose observer waits for its turn after each step.
+
+Private names of ours that are touched: sampler._uniforms, Updater._check_finite.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,38 +23,35 @@ from speed.sides import Pause
 from speed.work import LEARNING_RATE, THREADS, Work
 
 GRPO = {"name": "grpo", "kl_coef": 0.0, "eps": 1e-4}  # as TRL's with beta=0 and loss_type="grpo"
+PLAIN = {"name": "plain", "steps": 10**6}
 ROOM = 0.02  # of the unit interval that is left to EOS, which is drawn at 0 alone
 
 
-def grpo(work: Work, pause: Pause, folder: Path, **settings: Mapping[str, Any]) -> None:
-    """Steps without end; `settings` are those of a recipe."""
+def grpo(work: Work, pause: Pause, folder: Path) -> None:
+    """Steps without end."""
     end_by_table(work)
-    run(work, folder, {"name": "plain", "steps": 10**6}, GRPO, **settings).train(
-        observer=Observer(pause)
-    )
+    run(work, folder, PLAIN, GRPO).train(observer=Observer(pause))
 
 
-def run(
-    work: Work, folder: Path, program: Any, algorithm: Any, **settings: Mapping[str, Any]
-) -> Run:
+def run(work: Work, folder: Path, program: Any, algorithm: Any) -> Run:
     """The work as a run; nothing is evaluated and no response is kept."""
-    usual: dict[str, Mapping[str, Any]] = {
-        "loading": {"threads": THREADS, "device": "cpu"},
-        "rollout": {
+    return Run(
+        model=str(work.write_model(folder / "model")),
+        task=task(work),
+        algorithm=algorithm,
+        program=program,
+        out=folder / "run",
+        loading={"threads": THREADS, "device": "cpu"},
+        rollout={
             "prompts": work.prompts,
             "responses": work.responses,
             "max_prompt_tokens": work.prompt_tokens,
             "max_response_tokens": work.response_tokens,
         },
-        "optimiser": {"learning_rate": LEARNING_RATE},
-        "evaluation": {"every": 0, "final_prompts": 0},
-        "checkpoints": {"every": 10**6, "rollouts_every": 0},
-    }
-    merged = {name: {**usual.get(name, {}), **settings.get(name, {})} for name in usual | settings}
-    return Run(
-        model=str(work.write_model(folder / "model")),
-        task=task(work), algorithm=algorithm, program=program, out=folder / "run", **merged,
-    )  # fmt: skip
+        optimiser={"learning_rate": LEARNING_RATE},
+        evaluation={"every": 0, "final_prompts": 0},
+        checkpoints={"every": 10**6, "rollouts_every": 0},
+    )
 
 
 def task(work: Work) -> Task:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 
 from jumar.reports.curves import BLUE, ORANGE, STYLE
 from speed.fits import exponent
@@ -36,7 +38,16 @@ def _figure(axes: dict[str, Any]) -> Figure:
                 values = [scale * value for value in axis[side][what]]
                 label = f"{side}: {exponent(axis['x'], values):.2f}"
                 ax.plot(axis["x"], values, color=colour, marker="o", linewidth=1.6, label=label)
-            ax.set(xscale="log", yscale="log", xlabel=name)
-            ax.legend(loc="best")
+            _scale(ax, axis["x"], name)
         row[0].set_ylabel(unit)
     return figure
+
+
+def _scale(ax: Axes, xs: list[float], name: str) -> None:
+    """Logarithms on both sides, in plain numbers."""
+    ax.set(xscale="log", yscale="log", xlabel=name)
+    ax.set_xticks(xs, labels=[EngFormatter(places=0, sep="")(x) for x in xs])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.minorticks_off()
+    ax.legend(loc="best")

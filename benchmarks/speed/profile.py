@@ -18,13 +18,14 @@ from transformers import LlamaModel
 from jumar.engines.local import sampler, update
 from jumar.engines.local.policy import LocalPolicy
 from jumar.engines.local.records import Records
+from jumar.engines.local.rollouts import Collector
 from jumar.verifiers.pool import ScoringPool
 from speed import ours
 from speed.cases import CASES, PROFILED
 from speed.sides import Pause, alternated, started
 from speed.work import Work
 
-TURNS = 5
+TURNS = 3
 
 
 def measured(quick: bool) -> dict[str, Any]:
@@ -82,6 +83,8 @@ class Spans:
 def _profiled(work: Work, pause: Pause, folder: Path) -> None:
     ours.end_by_table(work)
     spans = Spans()
+    spans.around(Collector, "collect", "rollout: prompts, columns, waiting for scores")
+    spans.around(update.Updater, "update", "training: signals, columns, micro-batches")
     spans.around(LocalPolicy, "sample", "sampling: the cache and the rows")
     spans.around(sampler, "_draw", "sampling: head and draw")
     spans.around(
@@ -97,8 +100,7 @@ def _profiled(work: Work, pause: Pause, folder: Path) -> None:
     spans.around(update, "summed_and_clipped", "gradient norm")
     spans.around(torch.optim.AdamW, "step", "optimiser")
     spans.around(Records, "append", "records on disk")
-    program = {"name": "plain", "steps": 10**6}
-    ours.run(work, folder, program, ours.GRPO).train(observer=_Observer(pause, spans))
+    ours.run(work, folder, ours.PLAIN, ours.GRPO).train(observer=_Observer(pause, spans))
 
 
 class _Observer(ours.Observer):

@@ -1,6 +1,5 @@
 """The measurement beside TRL: that both do the same work, and what its numbers mean."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +20,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "against_trl.py"
 @pytest.mark.slow
 def test_both_make_the_tokens_of_the_table_and_have_one_loss():
     peer("trl")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(SCRIPT), "--quick", "--case", "varied", "a_star_po", "memory"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]  # the counts and losses are asserted there
     assert "| whole step |" in done.stdout
     assert "settings of TRL that were tried" in done.stdout
@@ -76,6 +74,6 @@ def test_the_page_says_where_trl_is_ahead(tmp_path, monkeypatch):
     }
     records.keep("short", record)
     text = page.page()
-    assert "| short | whole step | 1.50 [1.50, 1.50] | 1 | reached |" in text
-    assert "| short | sampling and scoring | 0.67 |" in text
+    assert "| short | whole step | 1.50 | 1 | reached |" in text
+    assert "| short | sampling and scoring | 0.67 | not known |" in text
     assert f"## short: {CASES['short'].title}" in text
