@@ -37,10 +37,10 @@ test-bare: .venv-bare/.ready  ## the core with none of the extras installed; fif
 	JUMAR_REQUIRE_PEERS= OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-bare/bin/pytest -q -m "not slow" -n 2 --ignore tests/laws
 
 test-verl: .venv-verl/.ready  ## verl's own trainer and workers, on the processor; 25 minutes at most
-	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 25m .venv-verl/bin/pytest -q tests/verl
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 25m .venv-verl/bin/pytest -q tests/on_verl
 
 test-vllm: .venv-vllm/.ready  ## the engine vllm with vLLM's CPU build; 15 minutes at most
-	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-vllm/bin/pytest -q tests/vllm
+	JUMAR_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 timeout --kill-after=30s 15m .venv-vllm/bin/pytest -q tests/on_vllm
 
 check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/ruff format --check
@@ -136,11 +136,11 @@ $(VENV)/.browser: $(VENV)/.dev
 		--editable . hypothesis pytest pytest-xdist
 	@touch $@
 
-.venv-verl/.ready: pyproject.toml constraints-verl.txt $(wildcard tests/verl/cpu/*)
+.venv-verl/.ready: pyproject.toml constraints-verl.txt $(wildcard tests/on_verl/cpu/*)
 	$(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	.venv-verl/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
-		--requirement constraints-verl.txt --editable . tests/verl/cpu
+		--requirement constraints-verl.txt --editable . tests/on_verl/cpu
 	@touch $@
 
 # without their dependencies: vLLM names torchvision, torchaudio and torchcodec, which it does not

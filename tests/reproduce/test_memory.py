@@ -28,8 +28,8 @@ def test_what_backward_keeps_is_counted():
     assert live.now >= 40_000
 
 
-def test_two_responses_take_twice_what_one_takes():
+def test_a_second_response_takes_more_though_it_shares_the_prompt():
     rebel, a_star_po = algorithms.rebel(), algorithms.a_star_po()
     pair, single = peak_bytes(rebel, responses=2), peak_bytes(a_star_po, responses=1)
-    assert 1.5 < pair / single < 2.5
+    assert 1.1 < pair / single < 2.0
     assert peak_bytes(a_star_po, responses=1) == single

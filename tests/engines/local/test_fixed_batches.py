@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
 from jumar import algorithms
+from jumar.engines.local.checkpoint import replace_directory
 from jumar.engines.local.provision import PROVIDED_HERE
 from jumar.engines.local.stored import BATCH, RESPONSES
 from jumar.engines.local.trainer import LocalTrainer
@@ -391,7 +392,7 @@ def test_a_log_ratio_is_zero_of_a_model_over_itself_and_antisymmetric(model, poo
 
 
 def saved(run: LocalTrainer) -> Path:
-    run.policy.writer()(run.directory / "saved")
+    replace_directory(run.directory / "saved", run.policy.writer())
     return run.directory / "saved"
 
 

@@ -51,9 +51,7 @@ def test_a_dead_agent_loop_is_told_and_a_living_one_is_not() -> None:
         watch.look()
         os.kill(processes[1], signal.SIGKILL)
         with pytest.raises(EngineError, match=r"agent loop died .*SIGKILL.*start again"):
-            for _ in range(120):
-                watch.look()
-                time.sleep(0.5)
+            looks_for_a_minute(watch)
     finally:
         ray.shutdown()
 
@@ -78,3 +76,9 @@ def test_a_group_of_which_a_response_failed_is_not_compared_with_another(failed:
     assert joined(*rows) == ["a_0_0", "a_1_0", "b_0_0", "b_1_0"]
     with pytest.raises(EngineError, match=r"at step 3 .* the 2 of rollout.n.*start again"):
         joined(*(row for row in rows if row != failed))
+
+
+def looks_for_a_minute(watch: Any) -> None:
+    for _ in range(120):
+        watch.look()
+        time.sleep(0.5)
