@@ -25,7 +25,7 @@ from transformers.masking_utils import sdpa_mask
 from jumar.engines.local.models import backbone
 
 PACKED = "jumar_packed"
-WORTH = 0.2  # of the tokens of its rows, which a prompt has to save to be shared
+WORTH = 0.1  # of the tokens of its rows, which a prompt has to save to be shared
 
 Prompts = Sequence[Sequence[int]]
 
