@@ -121,7 +121,7 @@ def main() -> None:
         algorithm="verpo",
         program={"name": "plain", "steps": options.steps},
         rollout={"prompts": 16, "responses": 8, "max_response_tokens": 64},
-        optimiser={"learning_rate": 1e-3, "warmup_steps": 3},
+        optimiser={"learning_rate": 2e-4, "warmup_steps": 2},  # 1e-3 unlearns in five steps
         evaluation={"every": 0, "final_prompts": options.test_prompts, "final_samples": 4},
         seed=options.seed,
         out=options.out / "trained",
