@@ -72,7 +72,8 @@ class Soak:
             if one["backstops"]:
                 print(f"seed {seed}: {one['backstops']:g} scores ran into a limit of time")
             self.finished, seed = self.finished + 1, seed + 1
-            print(f"{self.finished} runs, {self.kills} kills, {len(self.wrong)} differences")
+            told = f"{self.finished} runs, {self.kills} kills, {len(self.wrong)} differences"
+            print(told, flush=True)
             shutil.rmtree(alone)
             shutil.rmtree(killed)
 
@@ -86,14 +87,15 @@ class Soak:
         )  # fmt: skip
         began, seen = time.monotonic(), list[int]()
         while process.poll() is None:
-            seen.append(resident(process.pid))
+            if (out / "metrics.jsonl").exists() and not (out / "final").exists():
+                seen.append(resident(process.pid))  # of the steps alone, not of what is imported
             if kill_after is not None and time.monotonic() - began > kill_after:
                 process.send_signal(signal.SIGKILL)
                 self.kills += 1
                 break
             time.sleep(LOOK_EVERY)
         said = process.communicate(timeout=60)[1]
-        self.memory.append(seen)
+        self.memory += [] if resume else [seen]
         if process.returncode not in (0, -signal.SIGKILL):
             sys.exit(f"A run ended with {process.returncode}: {said[-1000:]}")
 
@@ -130,7 +132,7 @@ def main() -> None:
     soak.go(60 * options.minutes, options.longest)
     most = max(map(growth, soak.memory))
     print(
-        f"{soak.finished} runs, {soak.kills} kills, {len(soak.wrong)} differences; memory of a "
+        f"{options.minutes:g} minutes: {soak.finished} runs, {soak.kills} kills, {len(soak.wrong)} differences; memory of a "
         f"process grew by {most:+.1%} at most."
     )
     if soak.wrong or most > GROWTH:
