@@ -14,7 +14,6 @@ from jumar.verifiers.score import VerifierSpec
 from .tally import Tally
 from .waits import ENDED, sources, waits
 
-
 REWARDS = Path(__file__).with_name("endless_rewards.py")
 
 
