@@ -131,10 +131,8 @@ def main() -> None:
     soak = Soak(options.work, settings, random.Random(0))
     soak.go(60 * options.minutes, options.longest)
     most = max(map(growth, soak.memory))
-    print(
-        f"{options.minutes:g} minutes: {soak.finished} runs, {soak.kills} kills, {len(soak.wrong)} differences; memory of a "
-        f"process grew by {most:+.1%} at most."
-    )
+    told = f"{soak.finished} runs, {soak.kills} kills, {len(soak.wrong)} differences"
+    print(f"{options.minutes:g} minutes: {told}; memory grew by {most:+.1%} at most.")
     if soak.wrong or most > GROWTH:
         sys.exit("\n".join(soak.wrong) or "Memory grew.")
 

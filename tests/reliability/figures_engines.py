@@ -25,8 +25,9 @@ CLEAN, WRONG = 1000, 60  # synchronisations
 
 def cross_runtime_parity() -> tuple[int, int, list[str]]:
     """The committed record of docs/results/parity.md: one optimiser step of each algorithm on the
-    same tensors in our own engine, in TRL and in verl. A cell is tried where the host can train the
-    algorithm, and survives where loss and gradients differ by less than its tests allow.
+    same tensors in our own engine and in each other host of that page. A cell is tried where the
+    host can train the algorithm, and survives where loss and gradients differ by less than its
+    tests allow.
     """
     tally = Tally()
     for host in HOSTS:

@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from jumar.engines.local.locks import in_turn, owned
@@ -15,22 +14,12 @@ from jumar.verifiers.score import VerifierSpec
 from .tally import Tally
 from .waits import ENDED, sources, waits
 
-
-def sleeps(response: str, example: dict[str, object]) -> float:
-    """A reward function that never ends, without using the processor."""
-    while True:
-        signal.pause()
+REWARDS = Path(__file__).with_name("endless_rewards.py")
 
 
-def dies(response: str, example: dict[str, object]) -> float:
-    """One that kills its process."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 1.0
-
-
-def scored(function: Callable[..., float], status: str, word: str) -> None:
+def scored(function: str, status: str, word: str) -> None:
     """A score that does not come is counted as what it is, and the next one comes."""
-    spec = VerifierSpec("function", {"target": f"{__file__}:{function.__name__}"})
+    spec = VerifierSpec("function", {"target": f"{REWARDS}:{function}"})
     with ScoringPool(spec, workers=1, wall_seconds=2.0) as pool:
         (score,) = pool.score(["x"], [Example(prompt="p")])
     assert score.status == status, score
@@ -68,8 +57,8 @@ def deadline_coverage() -> tuple[int, int, list[str]]:
     tally = Tally()
     for file in sources():
         tally.attempt(file, lambda file=file: [ENDED[wait] for wait in waits(file)])
-    tally.attempt("a score that sleeps", lambda: scored(sleeps, "timed_out", "wall-clock"))
-    tally.attempt("a score that dies", lambda: scored(dies, "crashed", "SIGKILL"))
+    tally.attempt("a score that sleeps", lambda: scored("sleeps", "timed_out", "wall-clock"))
+    tally.attempt("a score that dies", lambda: scored("dies", "crashed", "SIGKILL"))
     tally.attempt("a worker that is stopped", stopped)
     tally.attempt("a lock that is held", not_in_turn)
     return tally.result
