@@ -1,6 +1,6 @@
 """jumar's side: a run as a user starts it, whose observer waits for its turn after each step.
 
-Private names of ours that are touched: sampler._uniforms, Updater._check_finite.
+Private names of ours that are touched: sampler._uniforms, Updater._guard.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from jumar import Run, algorithms
 from jumar.engines.local import sampler
+from jumar.engines.local.guard import Guard
 from jumar.engines.local.models import load_model
 from jumar.engines.local.update import Models, Updater
 from jumar.engines.settings import EngineSettings
@@ -68,9 +69,21 @@ class Recorder(Updater):
 
     loss: float = 0.0
 
-    def _check_finite(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
+    @property
+    def _guard(self) -> Guard:
+        return Listening(self.algorithm.name, self.directory, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(Guard):
+    """What looks at the losses of a recorder tells it of them."""
+
+    recorder: Recorder
+
+    def check(self, what: str, value: Tensor, batch: RolloutBatch) -> None:
+        """See `Guard`."""
         if what == "loss":
-            self.loss += value.item()
+            self.recorder.loss += value.item()
 
 
 def model(folder: Path) -> nn.Module:
