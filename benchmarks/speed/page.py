@@ -27,9 +27,9 @@ SAME = (
     "parameters unless something else is said. TRL runs without gradient checkpointing (its "
     "default), data loader workers, logging and bf16, with its cache and fused AdamW, and with the "
     "fastest of the settings that are listed with each case; jumar runs with its defaults. With "
-    "torch_compile no step of TRL's ended within six minutes here, and continuous batching took more "
-    "memory than there is; Liger's kernels need a GPU. On a GPU, with vLLM or continuous batching as the sampler, nothing was "
-    "measured: there was none."
+    "torch_compile no step of TRL's ended within six minutes here, and continuous batching took "
+    "more memory than there is; Liger's kernels need a GPU. On a GPU, with vLLM or continuous "
+    "batching as the sampler, nothing was measured: there was none."
 )
 WANTED: dict[tuple[str, str], float | None] = {
     **{(name, "step"): case.wanted for name, case in CASES.items()},
