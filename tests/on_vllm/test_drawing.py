@@ -7,8 +7,11 @@ from letters import EOS
 from sides import LONGEST, PROMPTS, TRUNCATED, drawn, gaps, sampler_with, texts
 
 from jumar.engines.local.forward import response_hidden
-from jumar.engines.local.models import lm_head
+from jumar.engines.local.models import lm_head, load_model
 from jumar.engines.local.sampler import LocalSampler, Sampling
+from jumar.engines.vllm.in_process import InProcess
+from jumar.engines.vllm.weights import write_model
+from jumar.errors import ConfigurationError
 from jumar.ops.logprobs import processed_logits
 
 
@@ -99,3 +102,11 @@ def test_greedy_decoding_is_that_of_the_local_sampler(sampler, model):
     local = LocalSampler(64).sample(model, PROMPTS, range(6), **options)
     assert texts(ours) == texts(local)
     assert not ours.logprobs.any()
+
+
+def test_an_argument_reaches_vllm_which_refuses_what_it_does_not_know(letters, tmp_path):
+    write_model(*load_model(letters), tmp_path)
+    with pytest.raises(
+        ConfigurationError, match=r"refuses its settings .*no_such.*vllm\.arguments"
+    ):
+        InProcess(tmp_path, dtype="float32", room=40, arguments={"no_such": 1})

@@ -19,6 +19,8 @@ ENDED: dict[tuple[str, str], str] = {
     ("reproduce/runs.py", "run"): "a training run, whose own waits end",
     ("reproduce/worker.py", "run"): "git, which answers from the disk",
     ("engines/vllm/in_process.py", "communicate"): "the guard's pipe, which was just closed",
+    ("verifiers/isolation.py", "run"): "ldd, which reads files",
+    ("engines/local/scoring.py", "result"): "as in verifiers/pool.py",
     ("engines/local/fixed_batches.py", "get"): "no wait: the store of rewards",
 }
 
