@@ -91,6 +91,7 @@ def settings(home: Path, *, prompts: int, responses: int, steps: int) -> list[st
         f"{actor}.ppo_mini_batch_size={prompts}",
         f"{actor}.ppo_micro_batch_size_per_gpu={prompts * responses // 2}",
         f"{actor}.optim.lr=0.01",
+        f"{actor}.optim.clip_grad=1e9",  # gradients are compared as they are
         "actor_rollout_ref.ref.strategy=fsdp2",
         "actor_rollout_ref.ref.fsdp_config.model_dtype=fp32",
         f"+actor_rollout_ref.ref.fsdp_config.mixed_precision={exact}",
