@@ -98,7 +98,8 @@ def evaluated(model: Path, directory: Path) -> dict[str, str]:
         settings=settings,
         directory=directory,
     )
-    return {file.name: file.read_text() for file in sorted(directory.iterdir())}
+    # the main process writes, and knows when it has
+    return from_main(lambda: {file.name: file.read_text() for file in sorted(directory.iterdir())})
 
 
 def difference(one: Path, other: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _newest(root: Path) -> str | None:
     if not root.is_dir():
         return None
     with disk.clear_errors(root):
-        _sweep(root)
+        sweep(root)
     found = [path for path in root.iterdir() if _step(path) >= 0]
     if not found:
         return None
@@ -138,7 +138,7 @@ def prune(root: Path, *, keep_last: int, keep_best: int = 0) -> None:
         for manifest in found:
             if manifest.path not in kept:
                 remove_directory(manifest.path)
-        _sweep(root)
+        sweep(root)
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -186,7 +186,7 @@ def _published(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
     with disk.clear_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path.parent)
+            sweep(path.parent)
             unfinished.mkdir()
             write(unfinished)
             _seal(unfinished, about)
@@ -194,7 +194,7 @@ def _published(path: Path, write: Writer, about: Mapping[str, Any]) -> None:
                 os.rename(path, replaced)
             os.rename(unfinished, path)
             disk.flush(path.parent)
-            _sweep(path.parent)
+            sweep(path.parent)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -237,7 +237,7 @@ def _manifest(path: Path) -> Manifest | None:
         return None
 
 
-def _sweep(directory: Path) -> None:
+def sweep(directory: Path) -> None:
     """Finish what crashes left: unfinished directories go, a replaced one returns if need be."""
     for entry in directory.iterdir():
         owner = entry.name.rpartition("-")[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jumar.disk import clear_errors
-from jumar.engines.local.checkpoint import write_json
+from jumar.engines.local.checkpoint import sweep, write_json
 from jumar.engines.local.distributed import from_main
 from jumar.errors import ConfigurationError, EngineError
 
@@ -64,6 +64,8 @@ def _stored(record: Path, number: int) -> dict[str, Any] | None:
     try:
         stored: dict[str, Any] = json.loads(record.read_bytes())
         if stored.pop("sha256", None) == digest(stored):
+            with clear_errors(record):
+                sweep(record.parent)  # what a crash left of removing what the stage needs no more
             return stored
     except (OSError, ValueError, TypeError, AttributeError):
         pass
