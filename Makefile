@@ -9,8 +9,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 
 VERL_ON_CPU := VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda VERL_USE_EXTERNAL_MODULES=verl_on_cpu HF_HUB_OFFLINE=1
 
-# threads that wait should sleep: on a busy machine spinning ones starve those that work
-export OMP_WAIT_POLICY := PASSIVE
+# tests run side by side: threads that wait should sleep, for spinning ones starve those that work
+check test test-bare test-browser test-trackers test-verl test-vllm: export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: quickstart test test-bare test-browser test-trackers test-verl test-vllm check fix docs golden parity parity-verl reliability size wheel results benchmark coverage system-deps clean
 .DEFAULT_GOAL := help
@@ -54,7 +54,7 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages, fast tests
 	$(BIN)/python scripts/engines.py --check
 	$(BIN)/python scripts/reliability.py --check
 	$(BIN)/python benchmarks/against_trl.py --check
-	$(BIN)/pytest -q -m "not slow" -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not slow" -n 2
 
 fix: $(VENV)/.dev  ## format and mend what can be mended
 	$(BIN)/ruff format

@@ -10,13 +10,11 @@ was interrupted goes on with the cases that are missing. Linux only; `memory` ho
 """
 
 import argparse
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads of the side that waits sleep
 sys.path.insert(0, str(Path(__file__).parent))
 
 from speed.cases import CASES

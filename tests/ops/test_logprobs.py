@@ -57,6 +57,30 @@ def test_values_and_gradients_equal_the_plain_path(chunk, head):
         torch.testing.assert_close(left, right, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "filters", [{"top_k": 4}, {"top_p": 0.7}, {"top_k": 6, "top_p": 0.5}], ids=str
+)
+def test_gradients_through_filters_equal_autograds(filters):
+    hidden, head, ids = world(softcap=2.0)
+    inputs = [hidden, head.weight, head.bias]
+    chunked = token_logprobs(hidden, head, ids, temperature=0.7, chunk=4, **filters)
+    logits = processed_logits(plain_logits(hidden, head), 0.7, **filters, keep=ids)
+    plain = logits.log_softmax(-1)[torch.arange(ROWS), ids]
+    for left, right in zip(gradients(chunked, *inputs), gradients(plain, *inputs), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-11, atol=1e-11)
+
+
+def test_a_frozen_head_has_no_gradient_and_half_precision_keeps_its_own():
+    hidden, head, ids = world()
+    frozen = head.detached()
+    wanted = gradients(token_logprobs(hidden, head, ids), hidden)[0]
+    assert torch.equal(gradients(token_logprobs(hidden, frozen, ids), hidden)[0], wanted)
+    small = hidden.detach().bfloat16().requires_grad_()
+    weight = head.weight.detach().bfloat16().requires_grad_()
+    found = gradients(token_logprobs(small, Head(weight), ids), small, weight)
+    assert [gradient.dtype for gradient in found] == [torch.bfloat16] * 2
+
+
 def test_log_probs_by_hand():
     head = Head(torch.tensor([[0.0], [1.0]], dtype=torch.float64))
     hidden = torch.tensor([[math.log(3.0)]], dtype=torch.float64)  # probabilities 1/4 and 3/4

@@ -8,11 +8,12 @@ arithmetic is float32, or float64 for float64 hidden states.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -39,6 +40,12 @@ class Head:
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def slope(self, logits: Tensor) -> Tensor | float:
+        """What a gradient with respect to `logits` is multiplied by to be one of `hidden @ W.T`."""
+        if self.softcap is None:
+            return self.scale
+        return self.scale * (1.0 - (logits / self.softcap).square())
 
     def detached(self) -> "Head":
         """The same head, out of reach of gradients."""
@@ -87,12 +94,56 @@ def token_logprobs(
     chunk: int = CHUNK,
 ) -> Tensor:
     """[N] nats: log-prob of each token under the distribution that was sampled from."""
+    filters = temperature, top_k, top_p
+    inputs = hidden, head.weight, head.bias, token_ids, head, filters, chunk
+    found: Tensor = _TokenLogprobs.apply(*inputs)  # type: ignore[no-untyped-call]
+    return found
 
-    def piece(hidden: Tensor, ids: Tensor) -> Tensor:
-        logits = processed_logits(head.logits(hidden), temperature, top_k, top_p, keep=ids)
-        return logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
-    return _chunked(piece, chunk, hidden, token_ids)
+class _TokenLogprobs(torch.autograd.Function):
+    """The backward pass turns a chunk's logits, made again, into their own gradient in place, and
+    sums the head's in one buffer: that is faster than autograd, and has no second copy of either.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, token_ids: Tensor,
+        head: Head, filters: tuple[float, int, float], chunk: int,
+    ) -> Tensor:  # fmt: skip
+        found = []
+        each = (torch.split(tensor, chunk) for tensor in (hidden, token_ids))
+        for states, ids in zip(*each, strict=True):
+            logits = processed_logits(head.logits(states), *filters, keep=ids)
+            found.append(logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(dim=-1))
+        logprobs = torch.cat(found)
+        ctx.save_for_backward(hidden, weight, bias, token_ids, logprobs)
+        ctx.head, ctx.filters, ctx.chunk = head, filters, chunk
+        return logprobs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, token_ids, logprobs = ctx.saved_tensors
+        head, (temperature, top_k, top_p) = replace(ctx.head, weight=weight, bias=bias), ctx.filters
+        wanted = zip((hidden, weight, bias), ctx.needs_input_grad, strict=False)
+        sums = [torch.zeros_like(tensor) if needed else None for tensor, needed in wanted]
+        to_hidden, to_weight, to_bias = sums
+        for start in range(0, len(hidden), ctx.chunk):
+            rows = slice(start, start + ctx.chunk)
+            ids, share = token_ids[rows, None], gradient[rows, None] / temperature
+            raw = head.logits(hidden[rows])
+            slope = head.slope(raw)
+            logits = processed_logits(raw, temperature, top_k, top_p, keep=ids[:, 0])
+            total = logits.gather(-1, ids) - logprobs[rows, None]
+            out = logits.sub_(total).exp_().mul_(-share).scatter_add_(-1, ids, share)
+            out = out.mul_(slope).to(weight.dtype)
+            if to_hidden is not None:
+                torch.mm(out, weight, out=to_hidden[rows])
+            if to_weight is not None:
+                torch.addmm(to_weight, out.T, hidden[rows], out=to_weight)
+            if to_bias is not None:
+                to_bias += out.sum(dim=0)
+        return (*sums, None, None, None, None)
 
 
 def entropy(hidden: Tensor, head: Head, *, temperature: float = 1.0, chunk: int = CHUNK) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jumar.planning.job import Job, Line, amount, count
 
 CHUNK = 512  # tokens whose logits exist at once, of ops/logprobs
-LOGIT_BYTES = 16  # of one logit, forward and backward: four of float32
+LOGIT_BYTES = 12  # of one logit: itself and what becomes of it, in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,12 @@ def _working(job: Job) -> Line:
     """The logits of a chunk, or the layer that goes backward: they come one after the other."""
     b, shape, tokens = job.dtype_bytes, job.shape, micro_batch(job)
     chunk = min(CHUNK, tokens)
-    logits = LOGIT_BYTES * chunk * shape.vocabulary
+    each_logit = LOGIT_BYTES + (b if b < 4 else 0)  # the product is rounded before it is widened
+    logits = each_logit * chunk * shape.vocabulary
     again = shape.activation_bytes(b) if job.config.loading.gradient_checkpointing else 0
     layer = tokens * (again + 2 * b * shape.intermediate)
     if logits >= layer:
-        formula = f"{LOGIT_BYTES} B x {chunk} tokens x {shape.vocabulary:,} logits"
+        formula = f"{each_logit} B x {chunk} tokens x {shape.vocabulary:,} logits"
         return Line("working memory", logits, formula)
     each = amount(again + 2 * b * shape.intermediate, "B")
     return Line("working memory", layer, f"{count(tokens)} tokens x {each} of one layer")

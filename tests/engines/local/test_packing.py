@@ -7,7 +7,7 @@ from torch import nn
 
 from jumar.engines.local.forward import response_hidden, response_values
 from jumar.engines.local.models import new_critic, recompute_activations
-from jumar.engines.local.packing import Packed, families, pack, packs
+from jumar.engines.local.packing import Packed, Piece, families, pack, packs
 
 LONG, SHORT, ALONE = [5, 6, 7, 8, 9, 10], [3], [20, 21, 22]
 PROMPTS = [LONG, SHORT, LONG, ALONE, LONG, SHORT]
@@ -119,6 +119,13 @@ def test_a_prompt_is_shared_where_that_saves_a_tenth_of_the_tokens():
     assert list(families("aaaa", [1] * 4, [5] * 4)) == [[0, 1, 2, 3]]
 
 
+def test_responses_are_padded_to_those_of_similar_lengths_alone():
+    piece = Piece.of(3, [0, 1, 2, 3, 6, 7], torch.device("cpu"))
+    assert [some.mask.shape[-2:] for some in piece.bunches] == [(2, 5), (6, 9), (7, 10)]
+    assert [(some.rows, some.tokens) for some in piece.bunches] == [(2, 3), (2, 9), (1, 7)]
+    assert sum(some.rows * some.mask.shape[-2] for some in piece.bunches) == 4 + 12 + 7
+
+
 @pytest.mark.parametrize("name", ["gemma2", "bloom"])
 def test_a_model_of_another_attention_is_left_alone(name):
     model = random_model(name)
@@ -152,6 +159,6 @@ def test_a_packed_model_is_written_as_any_other(tmp_path):
 def test_the_layout_says_where_each_token_is_predicted():
     prompts, ids = [[7, 8, 9], [7, 8, 9], [4]], torch.tensor([[1, 2], [3, 0], [5, 6]])
     packed = Packed.of(prompts, ids, [2, 1, 2])
-    assert packed.ids.tolist() == [[7, 8, 9, 1, 2, 3, 4, 5, 6]]
-    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3, 0, 1, 2]]
-    assert packed.before(ids != 0).tolist() == [2, 3, 2, 6, 7]
+    assert packed.ids.tolist() == [[7, 8, 9, 3, 1, 2, 4, 5, 6]]  # the shorter response first
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 3, 4, 0, 1, 2]]
+    assert packed.before(ids != 0).tolist() == [2, 4, 2, 6, 7]

@@ -22,10 +22,12 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from jumar.engines.local.kv_cache import SharedPrompts
 from jumar.engines.local.models import backbone
 
 PACKED = "jumar_packed"
 WORTH = 0.1  # of the tokens of its rows, which a prompt has to save to be shared
+LONGER = 2.0  # than the shortest of its bunch, at most: attention is over padding, too
 
 Prompts = Sequence[Sequence[int]]
 
@@ -49,21 +51,18 @@ def families(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """One family among the tokens: its prompt, then its responses; alone, a row is all prompt."""
+class Bunch:
+    """Responses of one prompt that are about as long as one another: padded in attention alone."""
 
-    prompt: int  # tokens
-    responses: int  # tokens of all of them
+    tokens: int  # of all of them
     rows: int
-    mask: Tensor | None = None  # bool [1, 1, T, prompt + T]: what a response's tokens see
+    mask: Tensor  # bool [1, 1, T, prompt + T]: what their tokens see
     spread: Tensor | None = None  # [rows * T]: responses padded to T; None: all have T tokens
-    real: Tensor | None = None  # [responses]: the way back
+    real: Tensor | None = None  # [tokens]: the way back
 
     @classmethod
-    def of(cls, prompt: int, spans: Sequence[int], device: torch.device) -> "Piece":
+    def of(cls, prompt: int, spans: Sequence[int], device: torch.device) -> "Bunch":
         """For responses of `spans` tokens each."""
-        if len(spans) == 1 or not any(spans):
-            return cls(prompt + sum(spans), 0, 1)
         longest, spread, real = max(spans), None, None
         mask = torch.ones(longest, prompt + longest, dtype=torch.bool, device=device).tril(prompt)
         if min(spans) < longest:
@@ -72,12 +71,32 @@ class Piece:
             begins = (lengths.cumsum(0) - lengths)[:, None]
             spread = ((begins + column) * inside).flatten().to(device)  # padding is any token
             real = inside.flatten().nonzero()[:, 0].to(device)
-        return cls(prompt, sum(spans), len(spans), mask[None, None], spread, real)
+        return cls(sum(spans), len(spans), mask[None, None], spread, real)
 
     def padded(self, states: Tensor) -> Tensor:
         """[rows, heads, T, D] from the responses' [1, heads, tokens, D]."""
         every = states[0] if self.spread is None else states[0].index_select(1, self.spread)
         return every.view(len(every), self.rows, -1, every.shape[-1]).transpose(0, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """One family among the tokens: its prompt, then its responses; alone, a row is all prompt."""
+
+    prompt: int  # tokens
+    bunches: Sequence[Bunch] = ()
+
+    @classmethod
+    def of(cls, prompt: int, spans: Sequence[int], device: torch.device) -> "Piece":
+        """For responses of `spans` tokens each, which are sorted."""
+        if len(spans) == 1 or not any(spans):
+            return cls(prompt + sum(spans))
+        parts: list[list[int]] = []
+        for span in filter(None, spans):
+            if not parts or span > LONGER * parts[-1][0]:
+                parts.append([])
+            parts[-1].append(span)
+        return cls(prompt, [Bunch.of(prompt, part, device) for part in parts])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +119,8 @@ class Packed:
         positions: list[Any] = []
         pieces: list[Piece] = []
         place = 0
-        for rows in families([tuple(prompt) for prompt in prompts], starts, spans):
+        for family in families([tuple(prompt) for prompt in prompts], starts, spans):
+            rows = sorted(family, key=spans.__getitem__)
             length = starts[rows[0]]
             ids.append(prompts[rows[0]])
             positions.append(np.arange(length))
@@ -139,28 +159,35 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     packed: Sequence[Piece] | None = None,
+    shared: SharedPrompts | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """[1, N, heads, D]: each piece by transformers' own function; so is all that is not packed."""
+    if shared is not None:
+        scale = options.get("scaling") or query.shape[-1] ** -0.5
+        index: Any = module.layer_idx
+        return shared.attention(index, query, (key, value), scale), None
     if packed is None:
         whole: Tensor = sdpa_attention_forward(
             module, query, key, value, attention_mask, **options
         )[0]
         return whole, None
-    sizes = [size for piece in packed for size in (piece.prompt, piece.responses)]
+    sizes = [
+        n for piece in packed for n in (piece.prompt, *(some.tokens for some in piece.bunches))
+    ]
     # slices would do, but each of them has a gradient of the size of the whole
     every = zip(*(torch.split(states, sizes, dim=2) for states in (query, key, value)), strict=True)
     found = []
     for piece in packed:
-        prompt, responses = next(every), next(every)
+        prompt = next(every)
         found.append(sdpa_attention_forward(module, *prompt, None, **options)[0])
-        if piece.mask is not None:
-            own = [piece.padded(states) for states in responses]
-            shared = [states.expand(piece.rows, -1, -1, -1) for states in prompt[1:]]
-            seen = [torch.cat(pair, dim=2) for pair in zip(shared, own[1:], strict=True)]
-            out = sdpa_attention_forward(module, own[0], *seen, piece.mask, **options)[0]
+        for some in piece.bunches:
+            own = [some.padded(states) for states in next(every)]
+            before = [states.expand(some.rows, -1, -1, -1) for states in prompt[1:]]
+            seen = [torch.cat(pair, dim=2) for pair in zip(before, own[1:], strict=True)]
+            out = sdpa_attention_forward(module, own[0], *seen, some.mask, **options)[0]
             out = out.flatten(0, 1)
-            found.append((out if piece.real is None else out.index_select(0, piece.real))[None])
+            found.append((out if some.real is None else out.index_select(0, some.real))[None])
     return torch.cat(found, dim=1), None
 
 

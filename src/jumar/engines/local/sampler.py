@@ -1,9 +1,10 @@
 """Sampling: responses with the behaviour log-prob of every token, recorded as it is drawn.
 
-Each prompt goes through the model once; its key-value cache is then repeated for the responses of
-its group. A row leaves the batch with its EOS. A token is the inverse CDF at one uniform, and that
-uniform is a hash of (seed, step, prompt, sample, position): the order of rows, the size of blocks
-and a resumed run change no draw (they can still move the last bit of a probability).
+Each prompt goes through the model once; its keys and values are then held for all responses of its
+group, or repeated for them. A row leaves the batch with its EOS. A token is the inverse CDF at one
+uniform, and that uniform is a hash of (seed, step, prompt, sample, position): the order of rows,
+the size of blocks and a resumed run change no draw (they can still move the last bit of a
+probability).
 """
 
 import hashlib
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from jumar.engines.local.distributed import rank, summed, world
-from jumar.engines.local.kv_cache import drop_rows, repeat_rows
+from jumar.engines.local.kv_cache import ResponseCache
 from jumar.engines.local.models import backbone, context_length, lm_head
+from jumar.engines.local.packing import packs
 from jumar.engines.local.sharding import unsharded
 from jumar.errors import ConfigurationError, EngineError
 from jumar.ops.logprobs import Head, processed_logits
@@ -191,20 +193,17 @@ def _sample_block(
     member = torch.tensor([place[row // group] for row in block], device=device)
 
     ids, attend = _left_padded([prompts[p] for p in unique], device)
-    cache = DynamicCache(config=model.config)
-    lengths = attend.sum(dim=1)
-    padded = bool((lengths < ids.shape[1]).any())
-    positions = (attend.cumsum(dim=1) - 1).clamp(min=0)
+    cache, lengths = DynamicCache(config=model.config), attend.sum(dim=1)
+    padding = attend if bool((lengths < ids.shape[1]).any()) else None
     hidden = body(
         input_ids=ids,
-        attention_mask=attend if padded else None,
-        position_ids=positions,
+        attention_mask=padding,
+        position_ids=(attend.cumsum(dim=1) - 1).clamp(min=0),
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state[:, -1]
-    repeat_rows(cache, member)
     hidden, lengths = hidden[member], lengths[member]
-    attend = torch.nn.functional.pad(attend[member], (0, max_tokens), value=1)
+    rows = ResponseCache.of(cache, member, padding, most=max_tokens, share=packs(model))
 
     for t in range(max_tokens):
         tokens, logprobs = _draw(head, hidden, uniforms[live, t], sampling)
@@ -212,16 +211,15 @@ def _sample_block(
         going = torch.isin(tokens, eos, invert=True)
         if not bool(going.all()):
             _tell(ended, live[~going], out, t + 1)
-            stay = drop_rows(cache, going)
-            live, tokens, lengths, attend = live[stay], tokens[stay], lengths[stay], attend[stay]
+            stay = rows.drop(going)
+            live, tokens, lengths = live[stay], tokens[stay], lengths[stay]
         if t + 1 == max_tokens or not live.numel():
             break
         hidden = body(
             input_ids=tokens[:, None],
-            attention_mask=attend[:, : ids.shape[1] + t + 1] if padded else None,
             position_ids=(lengths + t)[:, None],
-            past_key_values=cache,
             use_cache=True,
+            **rows.inputs(),
         ).last_hidden_state[:, -1]
     out.truncated[live] = True
     _tell(ended, live, out, max_tokens)
