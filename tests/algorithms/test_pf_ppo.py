@@ -25,7 +25,7 @@ def signals_of(rows: RolloutBatch, filtering: str = "best_worst") -> Signals:
 
 
 def kept(rows: RolloutBatch, filtering: str = "best_worst") -> list[int]:
-    return signals_of(rows, filtering).columns["filtered"].nonzero()[:, 0].tolist()
+    return signals_of(rows, filtering).columns["filter_weights"].nonzero()[:, 0].tolist()
 
 
 def test_the_best_and_the_worst_of_each_group_are_kept() -> None:
@@ -54,8 +54,8 @@ def test_beside_the_best_any_other_may_be_drawn_but_never_the_best_again() -> No
 def test_the_choice_belongs_to_the_rows_whatever_their_order(filtering: str) -> None:
     rows = scored([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], groups=[0, 0, 0, 1, 1, 1])
     order = torch.tensor([5, 0, 3, 1, 4, 2])
-    chosen = signals_of(rows, filtering).columns["filtered"]
-    again = signals_of(rows.select(order), filtering).columns["filtered"]
+    chosen = signals_of(rows, filtering).columns["filter_weights"]
+    again = signals_of(rows.select(order), filtering).columns["filter_weights"]
     assert torch.equal(chosen[order], again)
 
 
@@ -65,13 +65,17 @@ def test_noise_in_the_middle_of_the_scale_changes_nothing() -> None:
     assert kept(scored(noisy)) == kept(scored(REWARDS))
 
 
+def test_what_is_kept_counts_for_what_was_left_out() -> None:
+    near(signals_of(scored(REWARDS)).columns["filter_weights"], [0, 2.5, 2.5, 0, 0])
+
+
 def test_what_is_left_out_is_compared_with_all_the_same_by_hand() -> None:
     # mean 0.42, unbiased std sqrt(0.388 / 4) = 0.311448: the best has 0.48 / 0.311448
     signals = signals_of(scored(REWARDS), "best")
     near(signals.advantages[1], [1.541188], atol=1e-5)
     # whitened after the filter, the best of two groups would be one good and one bad
     both = signals_of(scored([0.9, 0.1, 0.1, 0.8, 0.1, 0.1], groups=[0, 0, 0, 1, 1, 1]), "best")
-    assert (both.advantages[both.columns["filtered"]] > 0).all()
+    assert (both.advantages[both.columns["filter_weights"] > 0] > 0).all()
 
 
 def test_the_losses_are_means_over_kept_responses_of_their_means_by_hand() -> None:
@@ -79,7 +83,7 @@ def test_the_losses_are_means_over_kept_responses_of_their_means_by_hand() -> No
         [[-1.0, -1.0], [-1.0, None], [-1.0, None]],
         old_logprobs=[[-1.0, -1.0], [-1.0, None], [-1.0, None]],
         advantages=[1.0, -1.0, 5.0],
-        filtered=[True, True, False],
+        filter_weights=[1.5, 1.5, 0.0],
         values=[[0.0, 0.0], [0.0, None], [0.0, None]],
         old_values=[[0.0, 0.0], [0.0, None], [0.0, None]],
         returns=[[2.0, 0.0], [1.0, None], [9.0, None]],

@@ -9,7 +9,7 @@ A learned reward is most reliable at its extremes, so the noise of the middle is
 out has been compared with all the same: "best" alone is mostly pushed up.
 
 Paper: Shen and Zhang 2024, Policy Filtration for RLHF to Mitigate Noise in Reward Models, arXiv:2409.06957.   Code: https://github.com/swtheing/PF-PPO-RLHF, openrlhf/trainer/ppo_utils/replay_buffer.py (4550d44).
-Departs: R is the verdict, the paper has a learned reward model. Ties are drawn, the released code takes the first and the last; it also samples from what is kept with replacement, and gives its "random" a weight of 0.1 for each of four others beside 0.4 for the best. Rows that are left out go through the model with the weight 0. lam = 0.95, kl_coef = 0.01, the clips and the mean over responses of their means are the released run's, which has a biased variance in the whitening; value_coef is that of our `ppo`.   Elsewhere: absent from TRL; verl's use_pf_ppo resamples by a power of the reward or by the extremes of a batch.   Changes: token_weight.
+Departs: R is the verdict, the paper has a learned reward model. Ties are drawn, the released code takes the first and the last; it also samples from what is kept with replacement, and gives its "random" a weight of 0.1 for each of four others beside 0.4 for the best. Rows that are left out go through the model with the weight 0, and the others have that of the rollout's share of them. lam = 0.95, kl_coef = 0.01, the clips and the mean over responses of their means are the released run's, which has a biased variance in the whitening; value_coef is that of our `ppo`.   Elsewhere: absent from TRL; verl's use_pf_ppo resamples by a power of the reward or by the extremes of a batch.   Changes: token_weight.
 """
 
 from dataclasses import replace
@@ -22,38 +22,33 @@ from jumar.algorithm import Algorithm
 from jumar.algorithms.ppo import ppo
 from jumar.filters import Kept, extremes
 from jumar.ops.masked import response_mean
-from jumar.pieces import Piece, makes, piece, reads
-from jumar.types import Metrics, RolloutBatch, Signals, State, TokenBatch
+from jumar.pieces import Piece, makes, piece, promises, reads
+from jumar.types import RolloutBatch, Signals, State, TokenBatch
 
 
-@makes("filtered")
+@makes("filter_weights")
 def then_filtered(
     rollout: RolloutBatch, state: State, *, advantage: Piece, kept: Kept
 ) -> tuple[Signals, State]:
-    """The advantage of all rows, and [B] which of them are trained on, by score before any KL."""
+    """The advantage of all rows, and [B] what each counts: 0, or rows by rows kept."""
     signals, state = advantage(rollout, state)
-    left = extremes(rollout.with_columns(rewards=rollout.scores), kept=kept)
-    return replace(signals, columns={**signals.columns, "filtered": left}), state
+    alive = rollout.mask.any(dim=1)
+    # by the score as it came: the rewards have a KL in them by now
+    left = alive & extremes(rollout.with_columns(rewards=rollout.scores), kept=kept)
+    weights = left * (alive.sum() / left.sum().clamp(min=1)).to(rollout.rewards)
+    return replace(signals, columns={**signals.columns, "filter_weights": weights}), state
 
 
-@reads("filtered")
-def filtered_count(tokens: TokenBatch) -> Metrics:
-    """How many responses of the step the filter left, of how many."""
-    alive = tokens.mask.any(dim=1)
-    return {"filtered": ((tokens.filtered & alive).sum(), alive.sum())}
+@reads("filter_weights")
+def filter_weight(tokens: TokenBatch) -> Tensor:
+    """[B, T]: the response's."""
+    return tokens.filter_weights[:, None].expand_as(tokens.mask)
 
 
-@reads("filtered")
-def filtered_weight(tokens: TokenBatch) -> Tensor:
-    """[B, T]: 0 where filtered out, elsewhere what makes the mean one over the rest alone."""
-    some, every = tokens.stats["filtered"]
-    weight = tokens.filtered * (every / some.clamp(min=1)).to(tokens.logprobs)
-    return weight[:, None].expand_as(tokens.mask)
-
-
+@promises("per_response")
 def filtered_loss(tokens: TokenBatch, *, loss: Piece) -> Tensor:
-    """[B]: the mean of another's loss over each response, with the filter's weight."""
-    return response_mean(loss(tokens) * filtered_weight(tokens), tokens.mask)
+    """[B]: the mean of another's loss over each response, times what the response counts."""
+    return response_mean(loss(tokens) * filter_weight(tokens), tokens.mask)
 
 
 def pf_ppo(
@@ -81,8 +76,7 @@ def pf_ppo(
         plain,
         name="pf_ppo",
         advantage=piece(then_filtered, advantage=plain.advantage, kept=kept),
-        batch_stats=piece(filtered_count),
-        token_weight=piece(filtered_weight),
+        token_weight=piece(filter_weight),
         value_loss=piece(filtered_loss, loss=plain.value_loss),
         aggregate=piece(aggregates.response_mean),
     )
