@@ -46,6 +46,7 @@ def filter_weight(tokens: TokenBatch) -> Tensor:
 
 
 @promises("per_response")
+@reads("filter_weights")
 def filtered_loss(tokens: TokenBatch, *, loss: Piece) -> Tensor:
     """[B]: the mean of another's loss over each response, times what the response counts."""
     return response_mean(loss(tokens) * filter_weight(tokens), tokens.mask)
