@@ -72,6 +72,7 @@ COLUMNS: Mapping[str, Column] = {
         "B", "in [0, 1]: how much of COPO's loss the response's own advantage is"
     ),
     "active": Column("B", "bool: takes part in OWPO's reweighting"),
+    "filter_weights": Column("B", "what PF-PPO's filter lets the response count, 1 on average"),
     "signal": Column("BT", "nats: log-ratio of two frozen policies, stored; what ERPD distils"),
     "signal_std": Column("B", "nats: the signal's spread over the batch, the same for every row"),
 }

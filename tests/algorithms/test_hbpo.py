@@ -5,7 +5,7 @@ from torch import Tensor
 
 from jumar import algorithms
 
-from .hand import advantages, near, rollout
+from .hand import advantages, loss_of, near, rollout, tokens
 
 HBPO = algorithms.hbpo(limit=8)
 
@@ -76,3 +76,18 @@ def test_several_groups_are_the_released_codes_two_terms_each_taken_once() -> No
         across = (values[i] - values[group].mean()) / (values[group].std() + 1e-6)
         expected.append(across + values[same].mean() - f(float(budgets[i]) or 8))
     near(advantages(HBPO, rows)[:, 0], torch.stack(expected), atol=1e-9)
+
+
+def test_a_bad_token_whose_ratio_exploded_costs_three_times_its_advantage_at_most() -> None:
+    batch = tokens([[-1.0]], old_logprobs=[[-1.0 - math.log(4)]], advantages=[-1.0])
+    near(loss_of(algorithms.hbpo(), batch), 3.0)
+    near(loss_of(algorithms.hbpo(dual_clip=None), batch), 4.0)
+
+
+def test_every_token_counts_the_same_and_a_good_one_is_clipped_above_128_percent() -> None:
+    batch = tokens(
+        [[-1.0, -1.0, -1.0], [-1.0]],
+        old_logprobs=[[-1.0, -1.0, -1.0], [-1.0 - math.log(2)]],
+        advantages=[1.0, 1.0],
+    )
+    near(loss_of(algorithms.hbpo(), batch), -(3 + 1.28) / 4)

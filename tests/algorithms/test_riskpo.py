@@ -1,3 +1,5 @@
+import math
+
 import torch
 
 from jumar import algorithms
@@ -5,7 +7,7 @@ from jumar.algorithm import compute_signals
 from jumar.algorithms.riskpo import paper_advantage, papers, shared
 from jumar.types import RolloutBatch
 
-from .hand import near, rollout
+from .hand import loss_of, near, rollout, tokens
 
 DOUBLE = torch.float64
 TAUS = torch.tensor([0.2, 0.8], dtype=DOUBLE)
@@ -95,3 +97,9 @@ def test_papers_that_score_alike_are_not_blown_up() -> None:
     batch = exams([[1.0, 1.0], [1.0, 1.0]])
     signals, _ = compute_signals(algorithm, batch, {"quantiles": numbers(0.5, 1.5)})
     near(signals.advantages[:, 0], [1 / 0.6 / 2.5 / 2] * 4, atol=1e-4)
+
+
+def test_a_bad_token_whose_ratio_exploded_costs_three_times_its_advantage_at_most() -> None:
+    batch = tokens([[-1.0]], old_logprobs=[[-1.0 - math.log(4)]], advantages=[-1.0])
+    near(loss_of(algorithms.riskpo(), batch), 3.0)
+    near(loss_of(algorithms.riskpo(dual_clip=None), batch), 4.0)

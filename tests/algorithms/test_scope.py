@@ -32,7 +32,9 @@ def test_by_hand() -> None:
     near(a, [0.5, 1.5, 1.5 * -1.0, 0.5 * (-1.0 - math.log(3))])
 
 
-def test_the_signs_of_the_released_function_turn_both_weights_around() -> None:
+def test_a_sign_turned_around_turns_its_weights_around() -> None:
+    """The student's is in the released runs, both are in their function's own defaults."""
+    near(weight(student_sign=-1.0), [1.5, 0.5, 1.5, 0.5])
     near(weight(student_sign=-1.0, teacher_sign=1.0), [1.5, 0.5, 0.5, 1.5])
 
 

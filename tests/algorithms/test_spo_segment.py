@@ -6,7 +6,7 @@ from jumar import algorithms
 from jumar.algorithms.spo_segment import segment_change
 from jumar.types import RolloutBatch
 
-from .hand import advantages, gradient_of, matrix, near, rollout, tokens
+from .hand import advantages, gradient_of, loss_of, matrix, near, rollout, tokens
 
 NONE = math.nan
 DOUBLE = torch.float64
@@ -71,3 +71,11 @@ def test_the_mean_is_over_uncertain_tokens_alone() -> None:
     batch = tokens(old, old_logprobs=old, advantages=[[1.0, 0.0, 1.0], [1.0, 0.0, None]])
     gradient = gradient_of(algorithms.spo_segment(kl_coef=0.0), batch)
     near(gradient, [[-1 / 3, 0, -1 / 3], [-1 / 3, 0, 0]])
+
+
+def test_the_kl_is_summed_over_a_responses_uncertain_tokens_by_hand() -> None:
+    # k3 of log(pi / pi_ref) = -1 is e - 2 on three counted tokens of two responses
+    old = [[-1.0, -0.01, -1.0], [-1.0, -0.01, None]]
+    reference = [[0.0, 0.99, 0.0], [0.0, 0.99, None]]
+    batch = tokens(old, old_logprobs=old, ref_logprobs=reference, advantages=[0.0, 0.0])
+    near(loss_of(algorithms.spo_segment(kl_coef=0.5), batch), 0.5 * 3 * (math.e - 2) / 2)

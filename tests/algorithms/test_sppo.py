@@ -16,9 +16,10 @@ def test_by_hand() -> None:
     near(gradient_of(algorithms.sppo(eta=2.0), batch), [[-0.6, -0.6], [0.8, 0.0]])
 
 
-def test_the_rewards_are_win_rates() -> None:
+def test_the_rewards_are_win_rates_among_all_responses_itself_included() -> None:
+    # 3 wins and a draw of 4, a win, a loss and two draws, none but the draw
     signals, _ = compute_signals(algorithms.sppo(), rollout([0.9, 0.5, 0.5, 0.0]), {})
-    near(signals.columns["rewards"], [1.0, 0.5, 0.5, 0.0])
+    near(signals.columns["rewards"], [0.875, 0.5, 0.5, 0.125])
 
 
 def test_a_pair_has_the_loss_of_the_released_code() -> None:

@@ -1,9 +1,11 @@
+import math
+
 import torch
 from torch import Tensor
 
 from jumar import algorithms
 
-from .hand import advantages, near, rollout
+from .hand import advantages, loss_of, near, rollout, tokens
 
 
 def of(rewards: list[float], responses: list[list[int]], **settings: float) -> Tensor:
@@ -82,3 +84,9 @@ def test_a_response_that_ended_shares_nothing_with_one_that_goes_on() -> None:
     """Padding is not a token: the first is alone from its end on, and so is the second."""
     found = of([1.0, 0.0], [[5], [5, 0]], eps=0.0)
     near(found[1], [-0.5 / 0.707107, -1.0 / 0.707107])
+
+
+def test_a_bad_token_whose_ratio_exploded_costs_three_times_its_advantage_at_most() -> None:
+    batch = tokens([[-1.0]], old_logprobs=[[-1.0 - math.log(4)]], advantages=[-1.0])
+    near(loss_of(algorithms.tempo(), batch), 3.0)
+    near(loss_of(algorithms.tempo(dual_clip=None), batch), 4.0)

@@ -3,7 +3,7 @@ import torch
 from jumar import algorithms
 from jumar.algorithms.unlikeliness import unlikeliness_reward
 
-from .hand import advantages, near, rollout
+from .hand import advantages, gradient_of, near, rollout, tokens
 
 OLD = [[-1.0, -1.0], [-3.0, -3.0], [-2.0, -2.0], [-0.5, -0.5]]
 
@@ -52,3 +52,10 @@ def test_the_reward_of_a_group_is_the_released_codes() -> None:
 def test_responses_that_are_as_likely_are_worth_the_same() -> None:
     batch = rollout([1.0, 1.0], lengths=[1, 1], old_logprobs=[[-1.0], [-1.0]])
     near(unlikeliness_reward(batch, beta=0.25), [1.0, 1.0])
+
+
+def test_every_token_counts_the_same_as_in_the_released_run() -> None:
+    old = [[-1.0, -1.0, -1.0], [-1.0, None, None]]
+    batch = tokens(old, old_logprobs=old, ref_logprobs=old, advantages=[1.0, -1.0])
+    gradient = gradient_of(algorithms.unlikeliness(), batch)
+    near(gradient, [[-0.25, -0.25, -0.25], [0.25, 0, 0]])

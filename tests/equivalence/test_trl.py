@@ -204,8 +204,8 @@ def test_dpo_is_the_dpo_trainers_sigmoid_loss(tmp_path: Path, agree: Agreement) 
 def test_sppo_on_pairs_is_half_of_the_dpo_trainers_sppo_hard(
     tmp_path: Path, agree: Agreement
 ) -> None:
-    """Its reference is our last policy, and of two responses one wins always: P is 1 and 0."""
-    algorithm = algorithms.get("sppo", eta=4.0)
+    """Its reference is our last policy. P is 3/4 and 1/4 here, 1 and 0 there: eta is doubled."""
+    algorithm = algorithms.get("sppo", eta=8.0)
     tokens = batch_of(algorithm, PAIRS, rewards=uniform("preference", 12))
     loss = dpo_loss_of(tmp_path, tokens, tokens.old_logprobs, beta=0.25, loss_type=["sppo_hard"])
     agree(

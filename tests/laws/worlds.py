@@ -77,7 +77,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "hbpo": [{"limit": 5}],
     "cgpo_codpo": [{"nll_coef": 0.0}],
     "sppo": [{"eta": 1.0}],
-    "copo": [{"lam": 0.5}],
+    "copo": [{"lam": None}],
     "inpo": [{"tau": 0.0}],
     "spo_segment": [{"kl_coef": 0.0}],
     "tip": [{"divergence_power": 1.0, "ratio": 0.3}],

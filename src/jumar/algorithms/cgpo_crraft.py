@@ -4,7 +4,7 @@
     L   = mean over groups of -w_i * sum_t log pi(y_t)                                         l_i = sum_t (log pi_old - log pi_ref)
 
 Paper: Xu et al. 2024, The Perfect Blend: Redefining RLHF with Mixture of Judges, arXiv:2409.20370.   Code: none released by the authors; a CGPOTrainer was proposed to TRL.
-Departs: as `cgpo_crpg`, and max_kl = 5.0 as there. Equal rewards are drawn. The mean is over the groups that have a correct response; the proposed trainer divides by the sum of the weights, ranks before it looks at the distance, and falls back on the baseline's response where none passes.   Elsewhere: absent from TRL 1.16 and verl; without calibration it is RAFT.   Changes: reward.   Also called: crraft.
+Departs: as `cgpo_crpg`, and max_kl = 5.0 as there. Equal rewards are drawn. The mean is over the groups that have a correct response; the proposed trainer divides by the sum of the weights, ranks before it looks at the distance, and falls back on the baseline's response where none passes; a later version of it looks at the distance first, as here, and divides by the number of rewards that are not 0.   Elsewhere: absent from TRL 1.16 and verl; without calibration it is RAFT.   Changes: reward.   Also called: crraft.
 """
 
 import torch

@@ -1,20 +1,21 @@
-"""COPO: beside the responses of a prompt, compare prompts, by how right and how consistent they are.
+"""COPO: beside the responses of a prompt, compare prompts; the less its answers agree, the more the responses count.
 
-    H    = entropy in bits of the answers to the prompt           w = sigmoid(k (H - b)), 0 where A_i = 0
+    H    = entropy in bits of the answers to the prompt           w = sigmoid(k (H - b)), 0 where R_i = 0
     A_i  = (R_i - mean_g R) / (std_g R + eps)                     B = (Q - mean of all Q) / (std of all Q + eps)
     Q    = mean_g R * (1 - lam * H), one per prompt               L = w clipped(A_i) + (1 - w) clipped(B)
-    lam  = (1 - 1/n) / log2 n for n responses: where all answers differ, 1/n of the reward is left
 
 Where all responses agree, A_i says nothing and w is small: the prompt is pushed up or down as a whole.
+A wrong response moves with its prompt alone.
 
-Paper: Han et al. 2025, COPO: Consistency-Aware Policy Optimization, arXiv:2508.04138.   Code: https://github.com/hijih/copo-code, verl/trainer/ppo/core_algos.py.
-Departs: nothing from the released code, whose other ways to blend are left out. k = 1.0, b = 0.5, dual_clip = 3.0, eps = 1e-6, the unbiased std and the mean over all tokens are its defaults; clip_low = clip_high = 0.2 are ours. Answers are the same where their text is; a group of one has A_i = 0, where the code gives it R.   Elsewhere: absent from TRL and verl.   Changes: advantage.
+Paper: Han et al. 2025, COPO: Consistency-Aware Policy Optimization, arXiv:2508.04138.   Code: https://github.com/hijih/copo-code, verl/run_copo.sh and verl/trainer/ppo/core_algos.py (c15c75f).
+Departs: nothing from the released run, "soft-with-zero" in its code, whose other ways to blend are left out. Its script has k = 5.0, b = 1.0, clip_low = clip_high = 0.2, the mean over responses and lam = 0.0; dual_clip = 3.0, eps = 1e-6 and the unbiased std are its code's. lam=None is the code's other Q: (1 - 1/n) / log2 n for n responses, so that 1/n of the reward is left where all answers differ. Answers are the same where their text is; a group of one has A_i = 0, where the code gives it R.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch
 from torch import Tensor
 
 from jumar.advantages.group import group_normalised
+from jumar.aggregates import response_mean
 from jumar.algorithm import Algorithm
 from jumar.ops.group import distinct, group_mean, group_size, one_of_each
 from jumar.ops.ratio import ratio
@@ -56,7 +57,7 @@ def local_and_global(
     first = one_of_each(groups)
     every, prompts = quality[first], first.sum()
     spread = every.std() if prompts > 1 else every.new_zeros(())
-    share = torch.sigmoid(k * (entropy - b)).masked_fill(signals.advantages == 0, 0)
+    share = torch.sigmoid(k * (entropy - b)).masked_fill(rollout.rewards == 0, 0)
     columns = {
         "prompt_advantages": (quality - every.mean()) / (spread + eps),
         "local_share": share,
@@ -77,19 +78,20 @@ def blended_surrogate(
 
 def copo(
     *,
-    lam: float | None = None,
-    k: float = 1.0,
-    b: float = 0.5,
+    lam: float | None = 0.0,
+    k: float = 5.0,
+    b: float = 1.0,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     dual_clip: float | None = 3.0,
     eps: float = 1e-6,
 ) -> Algorithm:
-    """`b` in bits: at that entropy both halves weigh the same; `lam` None follows the group's size."""
+    """`b` in bits: at that entropy both halves weigh the same; `lam` per bit, None: by group size."""
     return Algorithm(
         name="copo",
         advantage=piece(local_and_global, lam=lam, k=k, b=b, eps=eps),
         surrogate=piece(
             blended_surrogate, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
         ),
+        aggregate=piece(response_mean),
     )

@@ -8,8 +8,8 @@ A group with right and wrong responses counts the same however many are right, w
 sqrt(p (1 - p)). No clip: KL(pi_old || pi) of the whole step bounds the update, and costs nothing below
 its limit. The soft maximum looks at the wrong responses that the policy is surest of (tau: how soft).
 
-Paper: Li et al. 2025, DisCO: Reinforcing Large Reasoning Models with Discriminative Constrained Optimization, arXiv:2505.12366.   Code: https://github.com/Optimization-AI/DisCO, verl/verl/trainer/ppo/core_algos.py.
-Departs: the hinge's gradient is the released code's, half of that of kl_coef * max(..)^2. tau = 10.0 and the estimate of KL are those of its script for log-likelihoods; with score="ratio" it takes tau=1. A group of one kind adds nothing, and is counted in the mean over groups, as there.   Elsewhere: absent from TRL and verl. The released code has no tau in its "discob" losses (our tau None), and sends the name disco_Lratio to one of those.   Changes: surrogate.
+Paper: Li et al. 2025, DisCO: Reinforcing Large Reasoning Models with Discriminative Constrained Optimization, arXiv:2505.12366.   Code: https://github.com/Optimization-AI/DisCO, verl/verl/trainer/ppo/core_algos.py (bd2b078).
+Departs: the hinge's gradient is the released code's, half of that of kl_coef * max(..)^2. tau = 10.0 and the estimate of KL are those of its script for log-likelihoods; with score="ratio" it takes tau=1. KL is of the whole step, the code's of one micro-batch on all ranks. A group of one kind adds nothing, and is counted in the mean over groups, as there.   Elsewhere: absent from TRL and verl. The released code has no tau in its "discob" losses (our tau None), and sends the name disco_Lratio to one of those.   Changes: surrogate.
 """
 
 from typing import Literal

@@ -6,8 +6,8 @@
 
 Added first, (1, 0) and (0, 1) are one reward, and a part with small numbers goes unheard.
 
-Paper: Liu et al. 2026, GDPO: Group reward-Decoupled Normalization Policy Optimization for Multi-reward RL Optimization, arXiv:2601.05242.   Code: https://github.com/huggingface/trl, trl/trainer/grpo_trainer.py.
-Departs: the last normalisation is over responses, as TRL's, where verl's is over tokens. A part in which the verifier has no opinion adds nothing. eps = 1e-4 is TRL's; the mean over all tokens and no KL are ours. The paper's gate, a part that counts only where another is met, is the verifier's affair.   Elsewhere: TRL's multi_objective_aggregation="normalize_then_sum", and "sum_then_normalize"; verl's advantage `gdpo`.   Changes: advantage.
+Paper: Liu et al. 2026, GDPO: Group reward-Decoupled Normalization Policy Optimization for Multi-reward RL Optimization, arXiv:2601.05242.   Code: https://github.com/NVlabs/GDPO, trl-GDPO/trl-0.18.0-gdpo/trl/trainer/grpo_trainer.py (b080e63).
+Departs: the last normalisation is over responses, as in the authors' and TRL's, where verl's is over tokens. A part in which the verifier has no opinion adds nothing; the authors' counts it as 0. eps = 1e-4 is the authors'; the mean over all tokens and no KL are ours. The paper's gate, a part that counts only where another is met, is the verifier's affair.   Elsewhere: TRL's multi_objective_aggregation="normalize_then_sum", and "sum_then_normalize"; verl's advantage `gdpo`.   Changes: advantage.
 """
 
 from typing import Literal

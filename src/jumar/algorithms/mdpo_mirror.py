@@ -6,8 +6,8 @@
 On tokens of pi_old, r log r - r + 1 is never negative and estimates KL(pi || pi_old) without bias, its
 gradient too. The optimum of one rollout is pi_old exp(t A) / Z, which several updates approach.
 
-Paper: Tomar et al. 2020, Mirror Descent Policy Optimization, arXiv:2005.09814.   Code: https://github.com/manantomar/Mirror-Descent-Policy-Optimization, mdpo_on/mdpo.py.
-Departs: A_i is GRPO's, the paper has a critic; its KL is in closed form over all actions. There t = 1 - k / K ends at 0; kl_coef = 1.0 is its start, kl_coef_end = 10.0 and kl_steps = 1000 are ours. The released code makes 5 to 10 updates on each rollout, a matter of the recipe (`epochs`).   Elsewhere: absent from TRL and verl, whose `kl_cov` and adaptive KL are others. Another MDPO is a multimodal DPO.   Changes: surrogate.   Also called: mdpo.
+Paper: Tomar et al. 2020, Mirror Descent Policy Optimization, arXiv:2005.09814.   Code: https://github.com/manantomar/Mirror-Descent-Policy-Optimization, mdpo_on/mdpo.py (5cdb713).
+Departs: A_i is GRPO's, the paper has a critic; its KL is in closed form over all actions. There t = 1 - k / K ends at 0; the released code's at 2 / K; kl_coef = 1.0 is its start, kl_coef_end = 10.0 and kl_steps = 1000 are ours. The released code makes 5 to 10 updates on each rollout, a matter of the recipe (`epochs`).   Elsewhere: absent from TRL and verl, whose `kl_cov` and adaptive KL are others. Another MDPO is a multimodal DPO.   Changes: surrogate.   Also called: mdpo.
 """
 
 from dataclasses import replace

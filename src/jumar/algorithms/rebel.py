@@ -6,8 +6,8 @@ The mean over all pairs of a group of n is 2 / (n - 1) * sum_i (x_i - mean_g x)^
 share and no pair is formed; n = 2 is the paper's. form="code" has x_i = sum_t (log pi - log pi_old) - eta r_i,
 the same regression with eta^2 times the loss.
 
-Paper: Gao et al. 2024, REBEL: Reinforcement Learning via Regressing Relative Rewards, arXiv:2404.16767.   Code: https://github.com/ZhaolinGao/REBEL, src/ultrafeedback/rebel.py.
-Departs: groups may be larger than pairs; eta = 1 is the released code's, where the forms are one.   Elsewhere: absent from TRL and verl.   Changes: regression.
+Paper: Gao et al. 2024, REBEL: Reinforcement Learning via Regressing Relative Rewards, arXiv:2404.16767.   Code: https://github.com/ZhaolinGao/REBEL, src/ultrafeedback/rebel.py (4ad7c11).
+Departs: groups may be larger than pairs; r is the verdict alone, where the released runs take from a reward model's score 0.05 times the response's sum of log pi_old - log pi_ref, and give -4 to one without an end; eta = 1 is the released code's, where the forms are one.   Elsewhere: absent from TRL and verl.   Changes: regression.
 """
 
 from typing import Literal

@@ -3,7 +3,7 @@
     kept: groups whose rewards have a std of at least min_std                                  std over n, not n - 1
     the rest is GRPO
 
-Paper: Zhoubian et al. 2025, ReST-RL: Achieving Accurate Code Reasoning of LLMs with Optimized Self-Training and Decoding, arXiv:2508.19576.   Code: https://github.com/THUDM/ReST-RL, experiment/collect_grpo_data.py.
+Paper: Zhoubian et al. 2025, ReST-RL: Achieving Accurate Code Reasoning of LLMs with Optimized Self-Training and Decoding, arXiv:2508.19576.   Code: https://github.com/THUDM/ReST-RL, experiment/process_gen_data.py (b86959b).
 Departs: the filter alone, and at each step. The paper filters once per round of sampling, and then adds prompts that go on from the first lines of a best solution, which is the task's affair; its search with a value model at decoding is no training. min_std = 0.05 is the paper's. The clips and eps = 1e-6 are those of our `grpo`; kl_coef = 0.0 is ours.   Elsewhere: absent from TRL and verl; DAPO's filter asks for right and wrong responses, which for rewards of 0 and 1 is the same in groups of up to 400.   Changes: keep.
 """
 

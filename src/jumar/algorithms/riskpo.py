@@ -8,8 +8,8 @@
 
 Above q_high nothing more is gained: what the policy masters stops pulling, what it fails at does not.
 
-Paper: RiskPO: Risk-based Policy Optimization via Verifiable Reward for LLM Post-Training, arXiv:2510.00911.   Code: https://github.com/RTkenny/RiskPO, verl/trainer/ppo/core_algos.py.
-Departs: the settings are the released script's for DAPO-Math. Prompts of equally many responses are bundled, by a draw; the code's in the order of the batch. The share d_i / sum d is used where its sum has the sign of A_j; the code uses it wherever the sum is not 0, and rewards wrong answers of a poor paper that is above q_low. Where all papers of a bundle score alike nothing is divided, the code divides by 1e-6. Left out: their other ways to share, to set a baseline and to seek risk.   Elsewhere: absent from TRL and verl.   Changes: advantage.
+Paper: RiskPO: Risk-based Policy Optimization via Verifiable Reward for LLM Post-Training, arXiv:2510.00911.   Code: https://github.com/RTkenny/RiskPO, verl/trainer/ppo/core_algos.py and ray_trainer.py (65ec40c).
+Departs: the settings are the released script's for DAPO-Math, clips, dual_clip = 3.0 and the mean over all tokens those of its run. The quantiles are followed across rollouts, as the paper has them; the released code notes them where its next step does not read them, so that each bundle has its own at every step. Prompts of equally many responses are bundled, by a draw; the code's in the order of the batch. The share d_i / sum d is used where its sum has the sign of A_j; the code uses it wherever the sum is not 0, and rewards wrong answers of a poor paper that is above q_low. Where all papers of a bundle score alike nothing is divided, the code divides by 1e-6. Left out: their other ways to share, to set a baseline and to seek risk.   Elsewhere: absent from TRL and verl.   Changes: advantage.
 """
 
 import torch
@@ -107,6 +107,7 @@ def riskpo(
     rate: float = 0.1,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
+    dual_clip: float | None = 3.0,
 ) -> Algorithm:
     """`bundle` in prompts; `rate` moves the quantiles towards what the rollout's scores say."""
     return Algorithm(
@@ -120,5 +121,7 @@ def riskpo(
             mix=mix,
             rate=rate,
         ),
-        surrogate=piece(clipped_surrogate, clip_low=clip_low, clip_high=clip_high),
+        surrogate=piece(
+            clipped_surrogate, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
+        ),
     )

@@ -7,7 +7,7 @@ The log-ratios of a DPO policy add up to its reward of the whole response, so ea
 token. The DPO policy is the teacher; the rest is `ppo`.
 
 Paper: Zhong et al. 2024, DPO Meets PPO: Reinforced Token Optimization for RLHF, arXiv:2404.18922.   Code: https://github.com/zkshan2002/RTO, openrlhf/trainer/ppo_utils/experience_maker.py.
-Departs: R is the verdict, where the paper has a learned reward model, normalised and cut at +-10. The coefficients, the clip and lam = 0.95 are the released code's.   Elsewhere: absent from TRL and verl.   Changes: reward.
+Departs: R is the verdict, where the paper has a learned reward model, normalised and cut at +-10. The coefficients, the clip and lam = 0.95 are the released code's; its means are of each response first, ours, `ppo`'s, over all tokens.   Elsewhere: absent from TRL and verl.   Changes: reward.
 """
 
 from dataclasses import replace

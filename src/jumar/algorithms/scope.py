@@ -6,8 +6,8 @@
 
 A teacher that finds a wrong response strange has lost its context there, and is listened to less.
 
-Paper: SCOPE: Signal-Calibrated On-Policy Distillation Enhancement with Dual-Path Adaptive Weighting, arXiv:2604.10688.   Code: https://github.com/machine981/SCOPE, verl/trainer/ppo/ray_trainer.py.
-Departs: nothing in the weights, as paper and README have them; the released function has both signs turned around under its own defaults, so that the usual right and the strange wrong responses weigh more (as here with both signs the other way round). The teacher's part is the policy gradient of the reverse KL, one of several that the code offers. The code adds a mean over right tokens and one over wrong ones, where here one mean is over all; its right ones have log pi in place of r, which is the same at a rollout's first update. The logarithm of r stays within 20 nats.   Elsewhere: absent from TRL and verl.   Changes: teacher.
+Paper: SCOPE: Signal-Calibrated On-Policy Distillation Enhancement with Dual-Path Adaptive Weighting, arXiv:2604.10688.   Code: https://github.com/machine981/SCOPE, verl/trainer/ppo/ray_trainer.py and run_experiment_qwen_1_7b.sh (fcd1ead).
+Departs: nothing in the weights, as paper and README have them; the released runs have the student's sign turned around, so that the usual right responses weigh more (as here with a student_sign of minus 1), and their function's own defaults both. The teacher's part is the policy gradient of the reverse KL, as in those runs, which clip it at 0.2 and dually at 3.0; there is no clip here. They add a mean over right tokens to one over all, where here one mean is over all; their right ones have log pi in place of r. At a rollout's first update, the only one there, neither clip nor r matters. The logarithm of r stays within 20 nats.   Elsewhere: absent from TRL and verl.   Changes: teacher.
 """
 
 import torch

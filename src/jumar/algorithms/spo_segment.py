@@ -2,12 +2,13 @@
 
     V(prefix): mean reward of n fresh responses from there, at every interval-th token with pi_mu < p_max
     A_t  = V(next cut) - V(last cut at or before t), the response's own R after the last cut; 0 before the first
-    L    = mean over tokens with pi_old < p_max of the clipped surrogate of A, whitened over them, + kl_coef * k3
+    L    = mean over tokens with pi_old < p_max of the clipped surrogate of A, whitened over them,
+           + kl_coef * mean over responses of the sum of k3 over such tokens
 
 Tokens that were nearly certain chose nothing, so they are neither credited nor counted.
 
-Paper: Guo et al. 2025, Segment Policy Optimization: Effective Segment-Level Credit Assignment in RL for Large Language Models, arXiv:2505.23564.   Code: https://github.com/AIFrameResearch/SPO.
-Departs: the chain only; the tree needs a sampler that branches. The cuts are read from the sampler's log-probs (pi_mu), the mask from the trainer's. samples = 9, interval = 5 and p_max = 0.9 are the released configuration's, and kl_coef = 1e-4 is one of the values in it. The mean over the tokens of the mask is taken over the optimiser step.   Elsewhere: absent from TRL and verl.   Changes: advantage.   Also called: spo.
+Paper: Guo et al. 2025, Segment Policy Optimization: Effective Segment-Level Credit Assignment in RL for Large Language Models, arXiv:2505.23564.   Code: https://github.com/AIFrameResearch/SPO, src/treetune/trainers/ppo_trainer.py (b9fc6a2).
+Departs: the chain only; the tree needs a sampler that branches. The cuts are read from the sampler's log-probs (pi_mu), the mask from the trainer's. samples = 9, interval = 5 and p_max = 0.9 are the released configuration's, and kl_coef = 1e-4 is one of the values in it; it bounds each token's k3 at 10 nats, we do not. The mean over the tokens of the mask is taken over the optimiser step.   Elsewhere: absent from TRL and verl.   Changes: advantage.   Also called: spo.
 """
 
 import math
@@ -15,6 +16,7 @@ import math
 import torch
 from torch import Tensor
 
+from jumar.aggregates import response_sum
 from jumar.algorithm import Algorithm, Penalty
 from jumar.ops.masked import whitened
 from jumar.penalties.kl import sampled_kl
@@ -65,6 +67,12 @@ def uncertain_weight(tokens: TokenBatch, *, p_max: float) -> Tensor:
     return uncertain(tokens, p_max) * (every / some.clamp(min=1)).to(tokens.logprobs)
 
 
+@reads("old_logprobs", "ref_logprobs")
+def uncertain_kl(tokens: TokenBatch, *, p_max: float) -> Tensor:
+    """[B, T] nats: distance to the reference, 0 on tokens that were nearly certain."""
+    return sampled_kl(tokens, kind="k3") * uncertain(tokens, p_max)
+
+
 def spo_segment(
     *,
     samples: int = 9,
@@ -76,7 +84,12 @@ def spo_segment(
 ) -> Algorithm:
     """Costs `samples` short responses per cut; `interval` counts uncertain tokens between cuts."""
     cuts = Continuations(samples=samples, interval=interval, p_max=p_max)
-    kl = Penalty(name="kl", coef=kl_coef, piece=piece(sampled_kl, kind="k3"))
+    kl = Penalty(
+        name="kl",
+        coef=kl_coef,
+        piece=piece(uncertain_kl, p_max=p_max),
+        aggregate=piece(response_sum),
+    )
     return Algorithm(
         name="spo_segment",
         advantage=piece(segment_advantage, cuts=cuts),

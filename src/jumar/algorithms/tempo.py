@@ -6,8 +6,8 @@
 The responses to one prompt are a tree of tokens as they stand, nothing more is sampled. A response
 that has parted from all others has V = R_i, and from there on GRPO's advantage.
 
-Paper: Tran et al. 2025, Exploiting Tree Structure for Credit Assignment in RL Training of LLMs, arXiv:2509.18314.   Code: https://github.com/fatebreaker/tempo, verl/trainer/ppo/core_algos.py.
-Departs: a response that has ended shares no further prefix, where the code compares its padding. A group of one has A = 0, where the code gives it R. The two clip ranges are the released script's; eps = 1e-6 its code's.   Elsewhere: absent from TRL and verl. TreePO samples trees on purpose, this reads off those that are there.   Changes: advantage.
+Paper: Tran et al. 2025, Exploiting Tree Structure for Credit Assignment in RL Training of LLMs, arXiv:2509.18314.   Code: https://github.com/fatebreaker/tempo, verl/trainer/ppo/core_algos.py and verl/trainer/config/ppo_trainer.yaml (0a1c273).
+Departs: a response that has ended shares no further prefix, where the code compares its padding. A group of one has A = 0, where the code gives it R. The two clip ranges are the released script's, dual_clip = 3.0 and the mean over all tokens its configuration's, eps = 1e-6 its code's.   Elsewhere: absent from TRL and verl. TreePO samples trees on purpose, this reads off those that are there.   Changes: advantage.
 """
 
 import torch
@@ -45,10 +45,18 @@ def value_change(values: Tensor, token_ids: Tensor, mask: Tensor) -> Tensor:
     return (sums / shared.sum(dim=1)).diff(dim=1)
 
 
-def tempo(*, clip_low: float = 0.2, clip_high: float = 0.28, eps: float = 1e-6) -> Algorithm:
+def tempo(
+    *,
+    clip_low: float = 0.2,
+    clip_high: float = 0.28,
+    dual_clip: float | None = 3.0,
+    eps: float = 1e-6,
+) -> Algorithm:
     """Memory grows with the square of a group's size times its length."""
     return Algorithm(
         name="tempo",
         advantage=piece(prefix_tree_advantage, eps=eps),
-        surrogate=piece(clipped_surrogate, clip_low=clip_low, clip_high=clip_high),
+        surrogate=piece(
+            clipped_surrogate, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
+        ),
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import jumar
-from jumar.aggregates import token_mean
+from jumar.aggregates import response_mean, token_mean
 from jumar.algorithm import Algorithm, policy_loss
 from jumar.engines.verl.columns import tokens_of
 from jumar.engines.verl.host import AggregationType, Metric, no_padding_2_padding
@@ -79,10 +79,11 @@ def of_policy(algorithm: Algorithm) -> JumarLoss:
 def of_critic(algorithm: Algorithm) -> JumarLoss:
     """What verl's critic trains by: the value loss, with the mean that it has in the whole."""
     assert algorithm.value_loss is not None
+    by_row = "per_response" in algorithm.value_loss.traits
     value_loss = Algorithm(
         name=f"{algorithm.name}'s critic",
         surrogate=algorithm.value_loss,
-        aggregate=piece(token_mean),
+        aggregate=piece(response_mean if by_row else token_mean),
     )
     return JumarLoss(algorithm=value_loss, made_by=source_digest())
 
