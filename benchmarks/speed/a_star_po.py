@@ -79,8 +79,8 @@ def settings(case: AStarPO) -> dict[str, dict[str, Any]]:
 def _tried(case: AStarPO) -> dict[str, list[float]]:
     each = {name: partial(_theirs, case, given) for name, given in settings(case).items()}
     with started(each) as sides:
-        turns = alternated(sides, 2 * TRIED)
-    return {name: [turn["step"] for turn in side[0::2]] for name, side in turns.items()}
+        turns = alternated(sides, TRIED)
+    return {name: [turn["step"] for turn in side] for name, side in turns.items()}
 
 
 def _tokens(case: AStarPO) -> int:

@@ -59,9 +59,9 @@ class AStarPO:
 
 
 A_STAR_PO = AStarPO(
-    title="V* of 64 prompts from 8 samples each, then 4 steps with one response to each prompt; "
+    title="V* of 32 prompts from 8 samples each, then 4 steps with one response to each prompt; "
     "they end at a token with a chance of 1/64, cut at 256",
-    work=Work(prompts=64, responses=1, response_tokens=256, end_rate=1 / 64),
+    work=Work(prompts=32, responses=1, response_tokens=256, end_rate=1 / 64),
     wanted=1.5,
 )
 

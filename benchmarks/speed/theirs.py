@@ -108,7 +108,7 @@ class _Waits(TrainerCallback):  # type: ignore[misc]
 def ending(work: Work, generate: Callable[..., Any], step: int = 1) -> Callable[..., Any]:
     """`generate` whose rows end where the table says; transformers asks a processor each token.
 
-    Its first call is of `step`, its second of the next.
+    The first responses to a prompt are those of `step`, its second ones of the next.
     """
     return partial(generate, logits_processor=LogitsProcessorList([_Ends(work, step)]))
 
@@ -117,14 +117,14 @@ class _Ends(LogitsProcessor):  # type: ignore[misc]
     """EOS where a row ends, and nowhere else: one column, and the rows that end."""
 
     def __init__(self, work: Work, step: int) -> None:
-        self.work, self.step = work, step
+        self.work = work
+        self.steps = Counter(dict.fromkeys(range(work.prompts), step))  # by prompt
         self.ends: Tensor = torch.empty(0)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         position = input_ids.shape[1] - self.work.prompt_tokens
         if position == 0:
             self.ends = self._table(input_ids)
-            self.step += 1
         scores[:, EOS] = -torch.inf
         due = (self.ends == position).nonzero()[:, 0]
         if len(due):
@@ -133,13 +133,14 @@ class _Ends(LogitsProcessor):  # type: ignore[misc]
         return scores
 
     def _table(self, input_ids: Tensor) -> Tensor:
-        """[rows]: where each ends, whatever order the prompts come in."""
+        """[rows]: where each ends, whatever order the prompts come in, all at once or not."""
         places = {tuple(prompt): place for place, prompt in enumerate(self.work.prompt_ids())}
         rows = [places[tuple(prompt)] for prompt in input_ids.tolist()]
-        ends = torch.from_numpy(self.work.ends(self.step, len(rows) // len(set(rows))))
         seen: Counter[int] = Counter()
         numbers = []
         for row in rows:
-            numbers.append(seen[row])
+            ends = self.work.ends(self.steps[row], len(rows) // len(set(rows)))
+            numbers.append(int(ends[row, seen[row]]))
             seen[row] += 1
-        return ends[rows, numbers]
+        self.steps.update(set(rows))
+        return torch.tensor(numbers)
