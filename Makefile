@@ -87,7 +87,7 @@ wheel: $(VENV)/.dev  ## build the wheel and use it in an environment of its own
 results: $(VENV)/.core  ## five seeds of the quickstart and its control; an hour
 	$(BIN)/python scripts/results.py
 
-benchmark: $(VENV)/.dev  ## jumar beside TRL, turn by turn, in docs/results/performance.md; twenty minutes
+benchmark: $(VENV)/.dev  ## jumar beside TRL, turn by turn, in docs/results/performance.md; half an hour
 	$(BIN)/python benchmarks/against_trl.py
 
 coverage: $(VENV)/.core  ## how often the intervals hold the truth, simulated; a few minutes
