@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -29,16 +28,16 @@ TURNS = 3
 
 
 def measured(quick: bool) -> dict[str, Any]:
-    """The seconds of each part, the median over some steps, of each case."""
+    """The seconds of each part of the middle one of some steps, of each case."""
     works = {name: CASES[name].work for name in PROFILED}
     works = {name: work.small() if quick else work for name, work in works.items()}
     found = {}
     for name, work in works.items():
         with started({name: partial(_profiled, work)}) as sides:
             turns = alternated(sides, 1 if quick else TURNS)[name]
-        parts = [part for part in turns[0] if part not in ("peak", "step")]
-        seconds = {part: median(turn.get(part, 0.0) for turn in turns) for part in parts}
-        found[name] = {"step": median(turn["step"] for turn in turns), "parts": seconds}
+        middle = sorted(turns, key=lambda turn: turn["step"])[len(turns) // 2]
+        parts = {part: seconds for part, seconds in middle.items() if part not in ("peak", "step")}
+        found[name] = {"step": middle["step"], "parts": parts}
     return {"work": {name: asdict(work) for name, work in works.items()}, "cases": found}
 
 
