@@ -73,7 +73,9 @@ def growth(record: dict[str, Any]) -> list[str]:
         "## growth: what a larger step costs",
         "Fitted exponents: twice as much of the thing costs 2 to that power as much; in brackets, "
         "between the two largest sizes alone, where what a step costs anyway weighs least. Memory "
-        "is the most that the process holds during a step beyond its imports. Everything else is "
+        "is the most that the process holds during a step beyond its imports. TRL has its usual "
+        "setting here, all rows in one pass; with two steps of each, the second digit is noise. "
+        "Everything else is "
         f"as in a step of {base['prompts']} prompts of {base['prompt_tokens']} tokens x "
         f"{base['responses']} responses of {base['response_tokens']}, a vocabulary of "
         f"{base['vocabulary']:,}, {base['layers']} layers of {base['hidden']}.",

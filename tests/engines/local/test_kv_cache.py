@@ -3,12 +3,21 @@ import torch
 from architectures import random_model
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import DynamicCache
+from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    DiffLlamaConfig,
+    DiffLlamaForCausalLM,
+    DynamicCache,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from jumar.engines.local import kv_cache
+from jumar.engines.local.forward import response_logprobs
 from jumar.engines.local.kv_cache import ROOM, ResponseCache, RoomyLayer, SharedPrompts
-from jumar.engines.local.packing import pack, packs
+from jumar.engines.local.packing import pack, packs, shares
 from jumar.engines.local.sampler import Sampling, sample
 
 
@@ -107,7 +116,7 @@ def shared_and_repeated(monkeypatch, model, prompts, eos):
 def test_a_prompt_that_is_held_once_gives_what_repeated_ones_give(monkeypatch, name, prompts):
     model = random_model(name, spread=2.0, dtype=torch.float64)
     pack(model)
-    assert packs(model)
+    assert shares(model)
     once, each = shared_and_repeated(monkeypatch, model, prompts, eos=range(1, 9))
     assert once.mask.sum(dim=1).unique().numel() > 3  # rows left at many places
     assert torch.equal(once.token_ids, each.token_ids)
@@ -133,7 +142,52 @@ def test_prompts_that_nobody_continues_any_more_leave():
 def test_weights_of_half_precision_have_their_prompts_repeated(monkeypatch):
     model = random_model("llama", spread=2.0, dtype=torch.bfloat16)
     pack(model)
-    assert packs(model)
+    assert shares(model)
     monkeypatch.setattr(kv_cache, "WORTH", 1)
     monkeypatch.delattr(SharedPrompts, "attention")
     assert sampled(model, UNLIKE, eos=[1]).logprobs.isfinite().all()
+
+
+SMALL = {
+    "vocab_size": 48, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 128,
+}  # fmt: skip
+LATENT = {
+    "moe_intermediate_size": 16, "n_routed_experts": 4, "n_group": 1, "topk_group": 1,
+    "num_experts_per_tok": 2, "kv_lora_rank": 16, "q_lora_rank": None, "qk_rope_head_dim": 8,
+    "v_head_dim": 16, "qk_nope_head_dim": 16, "first_k_dense_replace": 2, "pad_token_id": 0,
+    "bos_token_id": 1, "eos_token_id": 1,
+}  # fmt: skip
+OTHERS = {  # attention that is read twice, and a cache of something else than keys
+    "twice": lambda: DiffLlamaForCausalLM(DiffLlamaConfig(**SMALL)),
+    "latent": lambda: DeepseekV3ForCausalLM(DeepseekV3Config(**SMALL, **LATENT)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_model_whose_attention_reads_something_else_than_its_cache_repeats_prompts(name):
+    torch.manual_seed(0)
+    model = OTHERS[name]().eval()
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            weight.data.mul_(2.0)
+    pack(model)
+    assert packs(model)
+    assert not shares(model)
+    prompt = list(range(2, 42)) * 2
+    out = sample(
+        model, [prompt], [0], group=64, sampling=Sampling(), max_tokens=4, eos_ids=[1], pad_id=0,
+        seed=0,
+    )  # fmt: skip
+    with torch.no_grad():
+        found = response_logprobs(
+            model, [prompt] * 64, out.token_ids, out.mask, sampling=Sampling()
+        )
+    torch.testing.assert_close(out.logprobs, found, rtol=0, atol=1e-4)
+
+
+def test_a_vocabulary_of_a_few_tokens_can_be_tried():
+    config = LlamaConfig(**{**SMALL, "vocab_size": 6})
+    model = LlamaForCausalLM(config)
+    pack(model)
+    assert shares(model)

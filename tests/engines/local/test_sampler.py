@@ -206,12 +206,13 @@ def test_a_wide_head_is_gone_through_a_few_rows_at_a_time(monkeypatch):
     torch.testing.assert_close(whole.logprobs, parts.logprobs)
 
 
-def test_broken_weights_are_one_clear_error():
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_broken_weights_are_one_clear_error(temperature):
     model = random_model("llama")
     with torch.no_grad():
         model.lm_head.weight[3] = torch.nan
     with pytest.raises(EngineError, match="probabilities that are NaN"):
-        drawn(model)
+        drawn(model, sampling=Sampling(temperature=temperature))
 
 
 def test_a_prompt_and_response_beyond_the_models_positions_are_refused():

@@ -7,7 +7,8 @@ detached or approximated, so gradients are those of rows that are computed apart
 
 transformers looks attention up by a name. Ours is PACKED, and is its `sdpa` wherever nothing is
 packed. `pack` tries it on a model, and leaves one alone whose attention is not full and plain, or
-that mixes tokens elsewhere. Private names of transformers: `config._attn_implementation`.
+that mixes tokens elsewhere. It also tries prompts that are held once while responses are sampled.
+Private names of transformers: `config._attn_implementation`.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -22,10 +23,10 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from jumar.engines.local.kv_cache import SharedPrompts
+from jumar.engines.local.kv_cache import ResponseCache, SharedPrompts
 from jumar.engines.local.models import backbone
 
-PACKED = "jumar_packed"
+PACKED, SHARED = "jumar_packed", "jumar_shared"  # SHARED: and its prompts can be held once
 WORTH = 0.1  # of the tokens of its rows, which a prompt has to save to be shared
 LONGER = 2.0  # than the shortest of its bunch, at most: attention is over padding, too
 
@@ -191,8 +192,9 @@ def packed_attention(
     return torch.cat(found, dim=1), None
 
 
-AttentionInterface.register(PACKED, packed_attention)
-AttentionMaskInterface.register(PACKED, sdpa_mask)
+for name in (PACKED, SHARED):
+    AttentionInterface.register(name, packed_attention)
+    AttentionMaskInterface.register(name, sdpa_mask)
 
 
 # ---------------------------------------------------------------------- which models
@@ -201,29 +203,74 @@ AttentionMaskInterface.register(PACKED, sdpa_mask)
 def packs(model: nn.Module) -> bool:
     """Whether its rows can be packed."""
     config: Any = model.config
-    return bool(config._attn_implementation == PACKED)
+    return config._attn_implementation in (PACKED, SHARED)
+
+
+def shares(model: nn.Module) -> bool:
+    """Whether prompts can be held once while it samples: its cache is what its attention reads."""
+    config: Any = model.config
+    return bool(config._attn_implementation == SHARED)
 
 
 def pack(model: Any) -> None:
-    """Pack its rows from now on, if that gives what rows apart give."""
+    """Pack its rows from now on, and share prompts, if that gives what rows apart give."""
     config: Any = model.config
     layers = DynamicCache(config=config).layers
     full = all(type(layer) is DynamicLayer for layer in layers)  # no window, no recurrence
     if config._attn_implementation != "sdpa" or not full:
         return
     prompts, spans = [[0, 1, 2, 3], [0, 1, 2, 3], [4]], [3, 2, 2]
-    ids = torch.tensor([[5, 6, 7], [7, 5, 0], [6, 5, 0]], device=model.device)
+    ids = torch.tensor([[5, 6, 7], [7, 5, 0], [6, 5, 0]], device=model.device) % config.vocab_size
+    prompts = [[token % config.vocab_size for token in prompt] for prompt in prompts]
     rows = [[*prompt, *ids[i, : spans[i]].tolist()] for i, prompt in enumerate(prompts)]
-    body, packed = backbone(model), Packed.of(prompts, ids, spans)
+    body, last = backbone(model), [[len(row) - 2, len(row) - 1] for row in rows]
+    begins = [[len(prompt), len(prompt) + 1] for prompt in prompts]
     with torch.no_grad():
-        alone = [body(input_ids=ids.new_tensor([row]), use_cache=False) for row in rows]
-        apart = torch.cat([out.last_hidden_state[0, -2:] for out in alone])
-        config._attn_implementation = PACKED
-        try:
-            last = packed.first + torch.tensor(spans, device=model.device) - 1
-            together = packed.hidden(body)[torch.stack([last - 1, last], dim=1).flatten()]
-        except Exception:  # whatever a model does with what it does not know
-            together = torch.full_like(apart, torch.nan)
-    tolerance = (1e-4 if apart.dtype.itemsize > 2 else 0.05) * (1.0 + float(apart.abs().max()))
-    if not torch.allclose(apart, together, rtol=0.0, atol=tolerance):
-        config._attn_implementation = "sdpa"
+        alone = [
+            body(input_ids=ids.new_tensor([row]), use_cache=False).last_hidden_state[0]
+            for row in rows
+        ]
+        for name, trial, places in ((PACKED, _packed, last), (SHARED, _shared, begins)):
+            before, config._attn_implementation = config._attn_implementation, name
+            wanted = torch.stack([alone[row][places[row]] for row in range(len(rows))])
+            try:
+                found = trial(model, body, prompts, ids, spans)
+            except Exception:  # whatever a model does with what it does not know
+                found = torch.full_like(wanted, torch.nan)
+            tolerance = (1e-4 if wanted.dtype.itemsize > 2 else 0.05) * (1.0 + wanted.abs().max())
+            if not bool(((found - wanted).abs() <= tolerance).all()):
+                config._attn_implementation = before
+                return
+
+
+def _packed(
+    _: nn.Module, body: nn.Module, prompts: Prompts, ids: Tensor, spans: Sequence[int]
+) -> Tensor:
+    """[rows, 2, D]: the states after the last two tokens of each row."""
+    packed = Packed.of(prompts, ids, spans)
+    last = packed.first + torch.tensor(spans, device=ids.device) - 1
+    return packed.hidden(body)[torch.stack([last - 1, last], dim=1)]
+
+
+def _shared(
+    model: nn.Module, body: nn.Module, prompts: Prompts, ids: Tensor, _: Sequence[int]
+) -> Tensor:
+    """[rows, 2, D]: the states after the first two response tokens, sampled over held prompts."""
+    unique = [prompts[0], prompts[2]]
+    attend = torch.tensor([[0] * (4 - len(p)) + [1] * len(p) for p in unique], device=ids.device)
+    padded = ids.new_tensor([[0] * (4 - len(p)) + [*p] for p in unique])
+    places, cache = (attend.cumsum(dim=1) - 1).clamp(min=0), DynamicCache(config=model.config)
+    body(
+        input_ids=padded, attention_mask=attend, position_ids=places, past_key_values=cache,
+        use_cache=True,
+    )  # fmt: skip
+    held = SharedPrompts.of(cache, torch.tensor([0, 0, 1], device=ids.device), attend.bool())
+    rows, lengths = ResponseCache(cache, None, held), ids.new_tensor([len(p) for p in prompts])
+    states = [
+        body(
+            input_ids=ids[:, t : t + 1], position_ids=(lengths + t)[:, None], use_cache=True,
+            **rows.inputs(),
+        ).last_hidden_state[:, -1]
+        for t in range(2)
+    ]  # fmt: skip
+    return torch.stack(states, dim=1)

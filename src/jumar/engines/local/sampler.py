@@ -23,7 +23,7 @@ from transformers import DynamicCache
 from jumar.engines.local.distributed import rank, summed, world
 from jumar.engines.local.kv_cache import ResponseCache
 from jumar.engines.local.models import backbone, context_length, lm_head
-from jumar.engines.local.packing import packs
+from jumar.engines.local.packing import shares
 from jumar.engines.local.sharding import unsharded
 from jumar.errors import ConfigurationError, EngineError
 from jumar.ops.logprobs import Head, processed_logits
@@ -203,7 +203,7 @@ def _sample_block(
         use_cache=True,
     ).last_hidden_state[:, -1]
     hidden, lengths = hidden[member], lengths[member]
-    rows = ResponseCache.of(cache, member, padding, most=max_tokens, share=packs(model))
+    rows = ResponseCache.of(cache, member, padding, most=max_tokens, share=shares(model))
 
     for t in range(max_tokens):
         tokens, logprobs = _draw(head, hidden, uniforms[live, t], sampling)
@@ -244,7 +244,8 @@ def _draw(
 
 def _drawn(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     if sampling.temperature == 0.0:
-        return logits.argmax(dim=-1), torch.zeros_like(logits[:, 0])
+        top, tokens = logits.max(dim=-1)
+        return tokens, top - top  # 0, or NaN, which `sample` reports
     logits = processed_logits(logits, sampling.temperature, sampling.top_k, sampling.top_p)
     log_p = logits.log_softmax(dim=-1)
     cdf = log_p.double().exp().cumsum(dim=-1)
