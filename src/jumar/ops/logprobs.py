@@ -3,7 +3,8 @@
 A vocabulary of 150,000 tokens makes the logits of one batch larger than the model. Everything here
 goes through the head in chunks of `chunk` tokens and recomputes a chunk in the backward pass, so
 memory grows with chunk * V, never with N * V. Values and gradients equal the plain path;
-arithmetic is float32, or float64 for float64 hidden states.
+arithmetic is float32, or float64 for float64 hidden states. A gradient has the precision of its
+weight, in which a head of half precision sums its own over chunks.
 """
 
 import math
@@ -125,7 +126,7 @@ class _TokenLogprobs(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, token_ids, logprobs = ctx.saved_tensors
         head, (temperature, top_k, top_p) = replace(ctx.head, weight=weight, bias=bias), ctx.filters
-        wanted = zip((hidden, weight, bias), ctx.needs_input_grad, strict=False)
+        wanted = zip((hidden, weight, bias), ctx.needs_input_grad[:3], strict=True)
         sums = [torch.zeros_like(tensor) if needed else None for tensor, needed in wanted]
         to_hidden, to_weight, to_bias = sums
         for start in range(0, len(hidden), ctx.chunk):

@@ -76,7 +76,7 @@ class SharedPrompts:
         return shared
 
     def drop(self, order: Tensor) -> None:
-        """Row i was row `order[i]`. Prompts that nobody continues go when they are half of all."""
+        """Row i was row `order[i]`. Prompts are copied once at most half of them are continued."""
         self.prompt = self.prompt[order]
         held, place = torch.unique(self.prompt, return_inverse=True)
         if 2 * len(held) <= len(self.layers[0][0]):
@@ -107,14 +107,15 @@ class SharedPrompts:
         scores = every.flatten(2, 3) @ keys.transpose(2, 3)  # [P, H, group * q, L]
         if self.seen is not None:
             scores.masked_fill_(~self.seen[:, None, None], -torch.inf)
-        prompt, weight, most = (
+        over_prompt, weight, most = (
             part.view(*every.shape[:4], -1).transpose(1, 2).flatten(0, 1)[self.place]
             for part in _weighted(scores, values)
         )
-        mine, my_weight, my_most = _weighted(query @ own[0].transpose(2, 3), own[1])
-        top = torch.maximum(most, my_most)
-        theirs, ours = (most - top).exp(), (my_most - top).exp()
-        out = (prompt * theirs + mine * ours) / (weight * theirs + my_weight * ours)
+        over_own, own_weight, own_most = _weighted(query @ own[0].transpose(2, 3), own[1])
+        top = torch.maximum(most, own_most)
+        factor, own_factor = (most - top).exp(), (own_most - top).exp()
+        out = over_prompt * factor + over_own * own_factor
+        out = out / (weight * factor + own_weight * own_factor)
         return out.flatten(1, 2)[:, None]
 
 
@@ -142,7 +143,7 @@ class ResponseCache:
         """
         keys = cache.layers[0].keys
         copies = (len(prompt) - len(keys)) * keys.shape[2]
-        if share and copies >= WORTH and keys.dtype.itemsize > 2:  # scores need the digits
+        if share and copies >= WORTH and keys.dtype.itemsize > 2:  # scores have the dtype of keys
             shared = SharedPrompts.of(cache, prompt, None if attend is None else attend.bool())
             return cls(cache, None, shared)
         cache.batch_select_indices(prompt)

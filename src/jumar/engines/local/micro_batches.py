@@ -11,7 +11,7 @@ from jumar.engines.local.distributed import rank, world
 from jumar.engines.local.packing import Prompts, families, packs
 from jumar.types import RolloutBatch
 
-COPIES = 16  # keys and values that responses over a shared prompt keep take a token's memory
+COPIES = 16  # tokens whose copied keys and values take the memory of one that is computed
 
 
 @dataclass(frozen=True, slots=True)

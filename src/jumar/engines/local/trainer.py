@@ -106,12 +106,9 @@ class LocalTrainer:
         """Train with this one from now on; its state and its critic begin anew."""
         algorithm = corrected(algorithm, **dict(self.settings.correction))
         check_provided(
-            algorithm,
-            reference=self._reference_name,
-            teacher=self._teacher,
-            source=self.settings.rollout.source,
-            made=self._made,
-        )
+            algorithm, reference=self._reference_name, teacher=self._teacher,
+            source=self.settings.rollout.source, made=self._made,
+        )  # fmt: skip
         self._current = algorithm
         self._state: State = algorithm.init_state()
         self._stale = False
